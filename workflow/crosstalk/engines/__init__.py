@@ -1,0 +1,1 @@
+"""Engines: spec -> record. No engine knows another."""

@@ -1,0 +1,257 @@
+"""A record: what one calculation came to. Byte-stable, with its cost in a sidecar.
+
+Layout of a store (the folder `results`):
+    records/<step>/<key>.json       the record
+    records/<step>/<key>.cost.json  wall and CPU time, peak memory, host, date
+    structures/<step>/<key>.xyz     its structures (extended XYZ, Angstrom), when it has any
+    work/<key>/                     what an engine needs to go on after a kill
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crosstalk.errors import MissingRecordError
+from crosstalk.quantities import rounded
+from crosstalk.spec import Spec, canonical
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+#: Every way a calculation can end, with what it means to a reader.
+STATUSES: dict[str, str] = {
+    "ok": "finished and passed its gates",
+    "gated": "finished, but a gate was missed: the number is shown marked",
+    "not_converged": "the self-consistent field or the geometry did not converge",
+    "dissociated": "the structure fell apart",
+    "rearranged": "the covalent connectivity changed",
+    "desorbed": "the adsorbate left the surface",
+    "surface_changed": "the surface reconstructed",
+    "absent": "there is no such structure (fewer distinct minima than asked for)",
+    "blocked": "a calculation that this one needs came to no usable end",
+    "missing": "not computed (yet)",
+}
+#: Statuses whose numbers may be used.
+USABLE = frozenset({"ok", "gated"})
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition that a number must meet. `value` and `limit` in the unit named by `unit`."""
+
+    name: str
+    passed: bool
+    value: float | str | bool | None = None
+    limit: float | str | bool | None = None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {'passed' if self.passed else 'MISSED'} ({self.value} {self.unit}, limit {self.limit})".replace(" ,", ",")
+
+
+@dataclass
+class Outcome:
+    """What a step function returns. The runner makes the record of it.
+
+    status, reason  one of STATUSES; a missed gate turns "ok" into "gated" by itself
+    quantities      declared names only (`quantities.QUANTITIES`)
+    structures      final structures, the one that counts first
+    rungs           remedies climbed, in order, e.g. ["diis", "level_shift"]; the last one worked unless status says otherwise
+    files           artefacts by name, inside the work folder; hashed, and kept in the work folder
+    """
+
+    status: str = "ok"
+    reason: str = ""
+    quantities: dict[str, Any] = field(default_factory=dict)
+    gates: list[Gate] = field(default_factory=list)
+    rungs: list[str] = field(default_factory=list)
+    structures: list["Atoms"] = field(default_factory=list)
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    spec: Spec
+    status: str
+    reason: str
+    quantities: Mapping[str, Any]
+    gates: tuple[Gate, ...]
+    rungs: tuple[str, ...]
+    artefacts: Mapping[str, Mapping[str, str]]
+    versions: Mapping[str, str]
+
+    @property
+    def usable(self) -> bool:
+        return self.status in USABLE
+
+    @property
+    def missed(self) -> list[Gate]:
+        return [gate for gate in self.gates if not gate.passed]
+
+    def likeness(self) -> dict[str, Any]:
+        """What must agree on both sides of a minus sign."""
+        settings = self.spec.settings
+        versions = {k: v for k, v in self.versions.items() if k != "crosstalk"}
+        return {
+            "step": (self.spec.step, self.spec.revision),
+            "level": settings.get("level"),
+            "environment": settings.get("environment"),
+            "cell": self.artefacts.get("structure", {}).get("cell"),
+            "versions": versions,
+        }
+
+    def to_bytes(self) -> bytes:
+        data = {
+            "spec": self.spec.to_json(),
+            "key": self.spec.key,
+            "status": self.status,
+            "reason": self.reason,
+            "quantities": dict(self.quantities),
+            "gates": [vars(gate) for gate in self.gates],
+            "rungs": list(self.rungs),
+            "artefacts": {name: dict(a) for name, a in self.artefacts.items()},
+            "versions": dict(self.versions),
+        }
+        return (json.dumps(data, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Record":
+        raw = json.loads(data)
+        return cls(
+            spec=Spec.from_json(raw["spec"]),
+            status=raw["status"],
+            reason=raw["reason"],
+            quantities=raw["quantities"],
+            gates=tuple(Gate(**gate) for gate in raw["gates"]),
+            rungs=tuple(raw["rungs"]),
+            artefacts=raw["artefacts"],
+            versions=raw["versions"],
+        )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write beside, then rename: a killed process leaves the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+class Store:
+    """Records under a folder. `also` are read-only stores whose finished records are taken up by their key."""
+
+    def __init__(self, root: Path | str = "results", also: tuple[Path, ...] = ()):
+        self.root = Path(root)
+        self.also = tuple(Path(p) for p in also)
+
+    def path(self, spec: Spec) -> Path:
+        return self.root / "records" / spec.step / f"{spec.key}.json"
+
+    def cost_path(self, spec: Spec) -> Path:
+        return self.path(spec).with_suffix(".cost.json")
+
+    def structure_path(self, spec: Spec) -> Path:
+        return self.root / "structures" / spec.step / f"{spec.key}.xyz"
+
+    def work(self, spec: Spec) -> Path:
+        return self.root / "work" / spec.key
+
+    def find(self, spec: Spec) -> Record | None:
+        """The record of `spec`, or None. A record of the read-only stores is copied into this one."""
+        path = self.path(spec)
+        if not path.exists():
+            for other in self.also:
+                twin = Store(other)
+                if twin.path(spec).exists():
+                    self._copy(twin, spec)
+                    break
+            else:
+                return None
+        return Record.from_bytes(path.read_bytes())
+
+    def find_key(self, key: str) -> Record | None:
+        """The record with that key, whatever its step."""
+        for root in (self.root, *self.also):
+            for path in (root / "records").glob(f"*/{key}.json"):
+                return Record.from_bytes(path.read_bytes())
+        return None
+
+    def load(self, key: str) -> Record:
+        record = self.find_key(key)
+        if record is None:
+            raise MissingRecordError(f"record {key} is not in {self.root}: run the calculations that it comes from first")
+        return record
+
+    def cost(self, spec: Spec) -> dict[str, Any]:
+        path = self.cost_path(spec)
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def structures(self, record: Record) -> list["Atoms"]:
+        """Structures of a record, cell and tags included (tag 1: adsorbate). Angstrom."""
+        import ase.io
+
+        for root in (self.root, *self.also):
+            path = Store(root).structure_path(record.spec)
+            if path.exists():
+                return list(ase.io.read(path, ":", format="extxyz"))
+        return []
+
+    def save(self, spec: Spec, outcome: Outcome, versions: Mapping[str, str], cost: Mapping[str, Any]) -> Record:
+        """Make the record of an outcome and write it, structures first and the record last."""
+        artefacts: dict[str, dict[str, str]] = {}
+        if outcome.structures:
+            artefacts["structure"] = self._save_structures(spec, outcome.structures)
+        for name, path in sorted(outcome.files.items()):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            artefacts[name] = {"path": path.name, "sha256": digest}
+        missed = [gate for gate in outcome.gates if not gate.passed]
+        status, reason = outcome.status, outcome.reason
+        if status == "ok" and missed:
+            status, reason = "gated", reason or "; ".join(map(str, missed))
+        if status not in STATUSES:
+            raise ValueError(f"unknown status '{status}'")
+        quantities = {name: rounded(name, value) for name, value in outcome.quantities.items()}
+        record = Record(
+            spec, status, reason, quantities, tuple(outcome.gates), tuple(outcome.rungs), artefacts, dict(sorted(versions.items()))
+        )
+        if cost:
+            write_atomically(self.cost_path(spec), (json.dumps(dict(cost), sort_keys=True, indent=1) + "\n").encode())
+        write_atomically(self.path(spec), record.to_bytes())
+        return record
+
+    def _save_structures(self, spec: Spec, structures: list["Atoms"]) -> dict[str, str]:
+        path = self.structure_path(spec)
+        data = "".join(extxyz(atoms) for atoms in structures).encode()
+        write_atomically(path, data)
+        cell = structures[0].cell.array.round(4).tolist() if structures[0].pbc.any() else None
+        return {
+            "path": str(path.relative_to(self.root)),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "formula": structures[0].get_chemical_formula(),
+            "cell": canonical(cell),
+        }
+
+    def _copy(self, twin: "Store", spec: Spec) -> None:
+        pairs = [
+            (twin.structure_path(spec), self.structure_path(spec)),
+            (twin.cost_path(spec), self.cost_path(spec)),
+            (twin.path(spec), self.path(spec)),
+        ]
+        for source, target in pairs:
+            if source.exists():
+                write_atomically(target, source.read_bytes())
+
+
+def extxyz(atoms: "Atoms") -> str:
+    """One frame of extended XYZ with tags, six decimals, and nothing that varies from run to run."""
+    cell = " ".join(f"{x:.6f}" for x in atoms.cell.array.ravel())
+    pbc = " ".join("T" if p else "F" for p in atoms.pbc)
+    lattice = f'Lattice="{cell}" ' if atoms.cell.array.any() else ""
+    lines = [str(len(atoms)), f'{lattice}Properties=species:S:1:pos:R:3:tags:I:1 pbc="{pbc}"']
+    for symbol, position, tag in zip(atoms.symbols, atoms.positions + 0.0, atoms.get_tags(), strict=True):
+        lines.append(f"{symbol:2s} " + " ".join(f"{x:14.6f}" for x in position) + f" {tag:3d}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,92 @@
+"""The steps: every kind of calculation, with its physics revision. One calculation is one function.
+
+A step function has the signature
+
+    def step(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome
+
+It reads nothing but its arguments, writes nowhere but into `folder` (which survives a kill: go on from what is there),
+and raises `PhysicsFailure` or returns an `Outcome`. Any other exception is a defect or a broken installation.
+
+Settings by step (JSON types; energies eV, lengths Angstrom; `level` is a level's identity from levels.yaml):
+
+conformers       species {smiles | symbols+positions, charge, multiplicity}, level (xtb), sampling
+                 {max_embeddings, seed, energy_window_ev, fmax_ev_per_angstrom, max_steps}
+ion_pairs        as conformers; SMILES with monatomic cations apart: anion embedded, cations placed at donor atoms. Atoms: those of
+                 the anion first (RDKit order, hydrogens last), then the cations in SMILES order
+molecule_relax   charge, multiplicity, level, environment, index, fmax_ev_per_angstrom, max_steps; input geometry
+molecule_energy  charge, multiplicity, level, environment (null | {model, epsilon}), index, real_atoms (null = all),
+                 ghost_atoms ([]); input geometry
+slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below}
+poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fmax_ev_per_angstrom, max_steps}, repeat [n, m],
+                 vacuum_angstrom, level (xtb); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
+                 same box, then the poses from the lowest up; tag 1 marks the adsorbate
+surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; input geometry (poses)
+surface_energy   level, index; input geometry (slab, poses or surface_relax)
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crosstalk.record import Outcome, Record
+from crosstalk.spec import Spec
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a step gets of a finished record."""
+
+    record: Record
+    structures: list["Atoms"]
+
+
+StepFunction = Callable[[Spec, Mapping[str, Input], Path], Outcome]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A kind of calculation.
+
+    rule      the Snakemake rule that runs it
+    functions engine -> "module:function"; which engines can do it
+    sources   modules whose code decides the numbers; a test asks for a decision on `revision` when they change
+    """
+
+    name: str
+    rule: str
+    revision: int
+    functions: Mapping[str, str]
+    sources: tuple[str, ...] = field(default=())
+
+
+_STEPS = [
+    Step("conformers", "search_conformers", 1, {"xtb": "crosstalk.engines.xtb:conformers"},
+         ("engines.xtb", "structures.molecules", "structures.conformers", "structures.graphs")),
+    Step("ion_pairs", "pair_ions", 1, {"xtb": "crosstalk.engines.xtb:ion_pairs"},
+         ("engines.xtb", "structures.molecules", "structures.conformers", "structures.ion_pairs", "structures.graphs")),
+    Step("molecule_relax", "relax_molecules", 1, {"pyscf": "crosstalk.engines.pyscf:molecule_relax"},
+         ("engines.pyscf", "engines.scf", "engines.corrections", "structures.graphs")),
+    Step("molecule_energy", "compute_molecules", 1, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
+         ("engines.pyscf", "engines.scf", "engines.corrections")),
+    Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
+         ("structures.slabs", "engines.gpaw", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
+    Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},
+         ("engines.xtb", "engines.xtb_surfaces", "structures.poses", "structures.graphs")),
+    Step("surface_relax", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_relax"},
+         ("engines.gpaw", "structures.graphs")),
+    Step("surface_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
+         ("engines.gpaw",)),
+]  # fmt: skip
+STEPS: dict[str, Step] = {step.name: step for step in _STEPS}
+
+
+def function(spec: Spec) -> StepFunction:
+    """The function that runs `spec`, imported late: engines are heavy."""
+    target = "crosstalk.engines.fake:run" if spec.engine == "fake" else STEPS[spec.step].functions[spec.engine]
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)

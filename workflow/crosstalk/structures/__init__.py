@@ -1,0 +1,1 @@
+"""Pure builders: molecules, conformers, ion pairs, slabs, poses. Same arguments, same atoms."""
