@@ -10,6 +10,7 @@ Layout of a store (the folder `results`):
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,12 +193,10 @@ class Store:
 
     def structures(self, record: Record) -> list["Atoms"]:
         """Structures of a record, cell and tags included (tag 1: adsorbate). Angstrom."""
-        import ase.io
-
         for root in (self.root, *self.also):
             path = Store(root).structure_path(record.spec)
             if path.exists():
-                return list(ase.io.read(path, ":", format="extxyz"))
+                return read_extxyz(path.read_text())
         return []
 
     def save(self, spec: Spec, outcome: Outcome, versions: Mapping[str, str], cost: Mapping[str, Any]) -> Record:
@@ -255,3 +254,27 @@ def extxyz(atoms: "Atoms") -> str:
     for symbol, position, tag in zip(atoms.symbols, atoms.positions + 0.0, atoms.get_tags(), strict=True):
         lines.append(f"{symbol:2s} " + " ".join(f"{x:14.6f}" for x in position) + f" {tag:3d}")
     return "\n".join(lines) + "\n"
+
+
+def read_extxyz(text: str) -> list["Atoms"]:
+    """Frames that `extxyz` wrote. (ase.io reads them too, but its import costs more than a small job takes.)"""
+    from ase import Atoms
+
+    frames, lines = [], text.splitlines()
+    while lines:
+        count, header = int(lines[0]), lines[1]
+        rows = [line.split() for line in lines[2 : 2 + count]]
+        lines = lines[2 + count :]
+        lattice = re.search(r'Lattice="([^"]*)"', header)
+        pbc = re.search(r'pbc="([^"]*)"', header)
+        numbers = [float(x) for x in lattice.group(1).split()] if lattice else [0.0] * 9
+        frames.append(
+            Atoms(
+                [row[0] for row in rows],
+                positions=[[float(x) for x in row[1:4]] for row in rows],
+                tags=[int(row[4]) for row in rows],
+                cell=[numbers[0:3], numbers[3:6], numbers[6:9]],
+                pbc=[letter == "T" for letter in pbc.group(1).split()] if pbc else False,
+            )
+        )
+    return frames

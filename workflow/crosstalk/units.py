@@ -1,17 +1,16 @@
 """The one module that owns units.
 
 Inside crosstalk: eV, Angstrom, kelvin, bar, elementary charges. Everything else is converted here, once, at the door.
-Constants are CODATA's, through scipy.constants; no other module writes a conversion factor (a test looks for them).
+Constants are CODATA 2022's; no other module writes a conversion factor (a test looks for them).
 """
 
-from scipy import constants as _c
-
-HARTREE_EV: float = _c.physical_constants["Hartree energy in eV"][0]
-BOHR_ANGSTROM: float = _c.physical_constants["Bohr radius"][0] / _c.angstrom
-KCAL_MOL_EV: float = _c.kilo * _c.calorie / _c.N_A / _c.e
-KJ_MOL_EV: float = _c.kilo / _c.N_A / _c.e
-BOLTZMANN_EV_PER_K: float = _c.physical_constants["Boltzmann constant in eV/K"][0]
-DEBYE_E_ANGSTROM: float = 1e-21 / _c.c / _c.e / _c.angstrom
+# Written out because scipy.constants costs more to import than a small job takes; a test compares them with it.
+HARTREE_EV: float = 27.211386245981
+BOHR_ANGSTROM: float = 0.529177210544
+KCAL_MOL_EV: float = 4184.0 / 6.02214076e23 / 1.602176634e-19
+KJ_MOL_EV: float = 1000.0 / 6.02214076e23 / 1.602176634e-19
+BOLTZMANN_EV_PER_K: float = 1.380649e-23 / 1.602176634e-19
+DEBYE_E_ANGSTROM: float = 1e-21 / 299792458.0 / 1.602176634e-19 / 1e-10
 ROOM_TEMPERATURE_K: float = 298.15
 
 #: Units that a config file may use, with their value in the internal unit.

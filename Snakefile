@@ -1,0 +1,42 @@
+"""crosstalk: config says what, rules say in which order, the package in workflow/crosstalk does the science.
+
+    snakemake                                  the default campaign of config/config.yaml
+    snakemake --config campaign=standard       another one
+    snakemake --config engine=fake             made-up numbers, to see the workflow run
+"""
+
+from crosstalk.campaign import open_campaign
+
+CAMPAIGN = open_campaign(config, workflow.basedir)
+
+
+wildcard_constraints:
+    job=r"[^/]+",
+
+
+onstart:
+    CAMPAIGN.begin()
+
+
+onsuccess:
+    CAMPAIGN.end()
+
+
+onerror:
+    CAMPAIGN.end(failed=True)
+
+
+rule all:
+    input:
+        f"results/{CAMPAIGN.name}/summary.md",
+        f"results/{CAMPAIGN.name}/figures/structures.png",
+        f"results/{CAMPAIGN.name}/crosstalk.db",
+    default_target: True
+
+
+include: "workflow/rules/molecules.smk"
+include: "workflow/rules/binding.smk"
+include: "workflow/rules/surfaces.smk"
+include: "workflow/rules/adsorption.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,153 @@
+"""The check at the door: every mistake gets one line that names file, entry, key, and what is allowed."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from crosstalk.config import load, schema
+from crosstalk.errors import ConfigError
+from crosstalk.plan import make
+
+ROOT = Path(__file__).parents[2]
+
+
+def problems(folder: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(folder)
+    return caught.value.problems
+
+
+def test_shipped_config_is_clean():
+    config = load(ROOT / "config")
+    assert config.default in config.campaigns
+
+
+@pytest.mark.parametrize("name", load(ROOT / "config").campaigns)
+def test_every_shipped_campaign_has_a_plan(name):
+    plan = make(load(ROOT / "config"), name)
+    assert plan.entries
+    seen: set[str] = set()
+    for key, spec in plan.specs.items():
+        assert set(spec.inputs.values()) <= seen, "inputs come before those that need them"
+        seen.add(key)
+
+
+#: (file, path of the value, bad value, words that the one problem must hold)
+MISTAKES = [
+    ("species", "species.EC.smile", "C", ["species.yaml", "'EC'", "unknown key 'smile'", "did you mean 'smiles'"]),
+    ("species", "species.EC.smiles", "C1CC", ["species.yaml", "'EC'", "smiles"]),
+    ("species", "species.EC.charge", 1, ["'EC'", "charge", "0"]),
+    ("species", "species.EC.multiplicity", 2, ["'EC'", "multiplicity", "electrons", "odd"]),
+    ("species", "species.EC.multiplicity", "one", ["'EC'", "multiplicity", "integer"]),
+    ("species", "species.ethylene", {"smiles": "C1COC(=O)O1"}, ["'ethylene'", "means the same as 'EC'"]),
+    ("species", "species.LMC.dissociation.remainder", "LiCO3-", ["'LMC'", "do not balance"]),
+    ("species", "species.LMC.dissociation.ion", "Li", ["'LMC'", "unknown species 'Li'", "did you mean 'Li+'"]),
+    ("species", "species.new", {"geometry": "nowhere.xyz", "charge": 0}, ["'new'", "nowhere.xyz", "cannot be read"]),
+    ("species", "species.new", {"title": "nothing"}, ["'new'", "exactly one of smiles, geometry"]),
+    ("levels", ["levels", "b3lyp-d3/6-31g*", "functional"], "b3lip", ["levels.yaml", "unknown functional 'b3lip'", "did you mean"]),
+    ("levels", ["levels", "b3lyp-d3/6-31g*", "basis"], "6-31q", ["levels.yaml", "unknown basis '6-31q'"]),
+    ("levels", ["levels", "b3lyp-d3/6-31g*", "basis"], "sto-3", ["levels.yaml", "unknown basis 'sto-3'", "did you mean"]),
+    ("levels", ["levels", "pbe-d3/pw350", "cutoff_ry"], 40, ["unknown key 'cutoff_ry'", "did you mean 'cutoff_ev'"]),
+    ("levels", ["levels", "pbe-d3/pw350", "cutoff_ev"], "350 eV", ["cutoff_ev", "number", "in eV"]),
+    ("levels", ["levels", "pbe-d3/pw350", "functional"], "PEB", ["unknown functional 'PEB'", "did you mean 'PBE'"]),
+    ("levels", ["levels", "pbe-d3/pw350", "engine"], "gpwa", ["engine", "'gpwa'", "allowed", "did you mean 'gpaw'"]),
+    ("levels", "tiers.quick.poses.level", "gfn3", ["'quick'", "poses", "unknown level 'gfn3'", "did you mean"]),
+    ("levels", "tiers.quick.poses.level", "b3lyp-d3/6-31g*", ["poses", "is for pyscf", "needs xtb"]),
+    ("levels", "tiers.quick.observables.adsorption.levels", ["pbe-d3/lcao-dzp"], ["LCAO", "no usable energies"]),
+    ("levels", "tiers.quick.observables.binding.environments", ["water"], ["unknown environment 'water'"]),
+    ("levels", "tiers.quick.observables.frontier.level", ["gfn2"], ["unknown key 'level'", "did you mean 'levels'"]),
+    ("levels", "environments.gas2", {"model": None, "epsilon": None}, ["'gas2'", "means the same as 'gas'"]),
+    ("config", "campaigns.quick.tier", "qick", ["config.yaml", "'quick'", "unknown tier 'qick'", "did you mean 'quick'"]),
+    ("config", "campaigns.quick.observables.frontier.species", ["ECC"], ["unknown species or group 'ECC'", "did you mean 'EC'"]),
+    ("config", "campaigns.quick.observables.frontier.species", ["carbonats"], ["'carbonats'", "did you mean 'carbonates'"]),
+    ("config", "campaigns.quick.observables", {}, ["empty campaign"]),
+    ("config", "campaigns.quick.observables.frontier.species", [], ["empty", "species"]),
+    ("config", "campaigns.quick.observables.binding.species", ["EC"], ["'EC'", "no dissociation"]),
+    ("config", "campaigns.quick.observables.redox", {"species": ["EC"]}, ["unknown observable 'redox'", "frontier"]),
+    ("config", "default", "fast", ["unknown campaign 'fast'"]),
+    ("references", "references.ec-dipole.unit", "C m", ["references.yaml", "'ec-dipole'", "unit", "allowed: D"]),
+    ("references", "references.ec-dipole.quantity", "dipole", ["'dipole'", "did you mean 'dipole_debye'"]),
+    ("references", "references.ec-dipole.where.species", "CE", ["'CE'"]),
+    ("claims", "claims.homo-order.subject.species", "EMD", ["claims.yaml", "'homo-order'", "'EMD'", "did you mean"]),
+    ("claims", "claims.homo-order.relation", "over", ["relation", "above"]),
+    ("claims", "claims.homo-order.table", None, ["'homo-order'", "needs table"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "path", "value", "words"), MISTAKES)
+def test_a_mistake_gets_one_clear_line(config_dir, edit, file, path, value, words):
+    edit(file, path, value)
+    found = problems(config_dir)
+    fitting = [line for line in found if all(word in line for word in words)]
+    assert fitting, f"no line holds {words}:\n" + "\n".join(found)
+
+
+def test_negative_vacuum(config_dir, edit):
+    name = next(iter(load(config_dir).surfaces))
+    edit("surfaces", ["surfaces", name, "vacuum_angstrom"], -3.0)
+    (line,) = problems(config_dir)
+    assert "surfaces.yaml" in line and name in line and "greater than" in line
+
+
+def test_element_without_paw_dataset(config_dir, edit):
+    edit("species", "species.uranyl", {"smiles": "[U]", "multiplicity": 5})
+    edit("config", "campaigns.quick.observables.adsorption.adsorbates", ["uranyl"])
+    (line, *_) = problems(config_dir)
+    assert "no PAW dataset U.PBE" in line and "uranyl" in line
+
+
+def test_element_without_basis(config_dir, edit):
+    edit("species", "species.uranium", {"smiles": "[U]", "multiplicity": 5})
+    edit("config", "campaigns.quick.observables.frontier.species", ["uranium"])
+    assert any("has no functions for U" in line and "uranium" in line for line in problems(config_dir))
+
+
+def test_duplicate_name(config_dir):
+    path = config_dir / "species.yaml"
+    path.write_text(path.read_text() + "\n  EC: {smiles: C}\n")
+    (line,) = problems(config_dir)
+    assert "duplicate name 'EC'" in line and "line" in line
+
+
+def test_broken_yaml_and_missing_file(config_dir):
+    (config_dir / "claims.yaml").write_text("claims: [unclosed")
+    (config_dir / "references.yaml").unlink()
+    text = "\n".join(problems(config_dir))
+    assert "claims.yaml, line" in text and "references.yaml: cannot be read" in text
+
+
+def test_all_problems_of_all_files_come_at_once(config_dir, edit):
+    edit("species", "species.EC.smile", "C")
+    edit("levels", ["levels", "pbe-d3/pw350", "cutof_ev"], 3)
+    edit("config", "campaigns.quick.tier", "qick")
+    edit("claims", "claims.homo-order.relation", "over")
+    text = "\n".join(problems(config_dir))
+    assert all(word in text for word in ("smile", "cutof_ev", "qick", "over"))
+
+
+def test_exponents_without_a_dot_are_numbers(config_dir):
+    path = config_dir / "levels.yaml"
+    path.write_text(path.read_text().replace("basis: 6-31g(d)\n", "basis: 6-31g(d)\n    scf_tolerance_ha: 1e-8\n", 1))
+    assert load(config_dir).levels["b3lyp-d3/6-31g*"].scf_tolerance_ha == 1e-8
+
+
+def test_campaign_file(config_dir):
+    (config_dir / "campaigns").mkdir(exist_ok=True)
+    (config_dir / "campaigns" / "mine.yaml").write_text("tier: quick\nobservables: {frontier: {species: [carbonates, VC]}}\n")
+    plan = make(load(config_dir), "mine")
+    assert [e.subject["species"] for e in plan.entries][0] == "EC"
+
+
+def test_schemas_are_those_of_the_models():
+    for name, text in schema.schemas().items():
+        stored = ROOT / "workflow" / "schemas" / name
+        assert stored.read_text() == text, f"{stored.name} has drifted: run `make schemas`"
+        json.loads(text)
+
+
+def test_check_is_quick():
+    start = time.process_time()
+    load(ROOT / "config")
+    assert time.process_time() - start < 3.0

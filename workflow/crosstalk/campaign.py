@@ -1,0 +1,153 @@
+"""A campaign as a workflow manager sees it: jobs, their inputs, parameters and resources, the progress and the end of a run.
+
+The Snakefile asks this module; this module knows nothing of Snakemake.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from crosstalk.errors import CrosstalkError
+from crosstalk.jobs import Job, jobs
+from crosstalk.plan import Plan, load_plan
+from crosstalk.progress import Progress, clock
+from crosstalk.record import Store
+from crosstalk.spec import canonical
+
+PACKAGE = Path(__file__).parent
+#: What tables and figures are made by; they are redone when it changes.
+REPORTING_CODE = ("observables/*.py", "reporting/*.py", "quantities.py", "units.py")
+#: CPU seconds of a job -> MPI ranks, at most; fewer where there are fewer cores.
+RANKS = [(240.0, 2), (1200.0, 4), (4800.0, 8), (float("inf"), 16)]
+
+
+def default_config_dir(base: Path | str) -> Path:
+    """config/ where crosstalk is started, else the one that it came with (`base` is the Snakefile's folder)."""
+    return Path("config") if Path("config/species.yaml").exists() else Path(base) / "config"
+
+
+def open_campaign(options: Mapping[str, Any], base: Path | str) -> "Campaign":
+    """The campaign that `snakemake --config campaign=... config_dir=... engine=fake fresh=true` asks for.
+
+    Ends the program with one message when the config has problems.
+    """
+    known = {"campaign", "config_dir", "engine", "fresh"}
+    if extra := set(options) - known:
+        sys.exit(f"unknown option in --config: {', '.join(sorted(extra))}; allowed: {', '.join(sorted(known))}")
+    try:
+        plan = load_plan(options.get("config_dir") or default_config_dir(base), options.get("campaign"), options.get("engine"))
+    except CrosstalkError as error:
+        sys.exit(str(error))
+    return Campaign(plan, fresh=str(options.get("fresh", "")).lower() in ("1", "true", "yes"))
+
+
+class Campaign:
+    def __init__(self, plan: Plan, fresh: bool = False):
+        self.plan = plan
+        self.name = plan.campaign
+        self.jobs = jobs(plan)
+        self.fresh = fresh
+        self.folder = Path("results", self.name)
+        self.progress = Progress(self.folder / "progress.log")
+
+    # -- for rules: functions of wildcards ------------------------------------------------------------------------
+
+    def job(self, rule: str, name: str) -> Job:
+        return self.jobs[f"{rule}/{name}"]
+
+    def inputs(self, rule: str) -> Callable[[Any], list[str]]:
+        return lambda wildcards: [f"results/jobs/{need}.json" for need in self.job(rule, wildcards.job).needs]
+
+    def specs(self, rule: str) -> Callable[[Any], str]:
+        return lambda wildcards: canonical([spec.to_json() for spec in self.job(rule, wildcards.job).specs])
+
+    def memory_mb(self, rule: str) -> Callable[..., int]:
+        """More with each attempt: a job that was killed for memory gets half as much again."""
+        return lambda wildcards, attempt: round(self.job(rule, wildcards.job).memory_mb * (1 + 0.5 * (attempt - 1)))
+
+    def minutes(self, rule: str) -> Callable[..., int]:
+        return lambda wildcards, attempt: self.job(rule, wildcards.job).minutes * attempt
+
+    def ranks(self, rule: str) -> Callable[[Any], int]:
+        return lambda wildcards: next(n for limit, n in RANKS if self.job(rule, wildcards.job).seconds <= limit)
+
+    def all_jobs(self) -> list[str]:
+        return [f"results/jobs/{path}.json" for path in self.jobs]
+
+    @property
+    def options(self) -> str:
+        """Options that every job shares."""
+        also = "".join(f" --also {path}" for path in self.published)
+        return f"--campaign {self.name}{also}" + (" --fresh" if self.fresh else "")
+
+    @property
+    def published(self) -> list[Path]:
+        """Stores of committed records that this campaign may take up."""
+        chosen = self.plan.config.campaigns.get(self.name)
+        path = Path("results/published", self.name)
+        return [path] if chosen and chosen.reuse_published and not self.fresh and path.is_dir() else []
+
+    @property
+    def select(self) -> str:
+        """Options that find this campaign again by hand."""
+        fake = " --engine fake" if self.name.endswith("-fake") else ""
+        return f"--config-dir {self.plan.config.folder} {self.name.removesuffix('-fake')}{fake}"
+
+    def tables_identity(self) -> str:
+        """Hash of all that tables and figures depend on beside the records; DOIs, sources and notes left out."""
+        config = self.plan.config
+        prose = {"source", "notes", "error_source", "exactly", "statement"}
+        parts = {
+            "entries": [[e.table, dict(e.subject), {r: s.key for r, s in e.specs.items()}, dict(e.facts)] for e in self.plan.entries],
+            "claims": {n: c.model_dump(mode="json", exclude=prose) for n, c in config.claims.items()},
+            "references": {n: r.model_dump(mode="json", exclude=prose) for n, r in config.references.items()},
+        }
+        digest = hashlib.sha256(canonical(parts).encode())
+        for pattern in REPORTING_CODE:
+            for path in sorted(PACKAGE.glob(pattern)):
+                digest.update(path.read_bytes())
+        return digest.hexdigest()[:16]
+
+    # -- the run --------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the progress of a run: what is finished already, and how much is left."""
+        store = Store("results", tuple(self.published))
+        specs = self.plan.specs.values()
+        finished = [] if self.fresh else [spec.key for spec in specs if store.path(spec).exists()]
+        self.progress.begin(len(specs), finished)
+        left = [spec for spec in specs if spec.key not in set(finished)]
+        hours = sum(spec.cost_s for spec in left) / (os.cpu_count() or 1)
+        print(f"crosstalk: campaign {self.name}: {len(specs)} calculations, {len(finished)} finished before, {len(left)} to do"
+              + (f"; about {clock(hours)} on {os.cpu_count()} cores" if left else ""), flush=True)  # fmt: skip
+
+    def end(self, failed: bool = False) -> None:
+        """Say how the run ended, what failed and where to look first. A failed run gets its tables too, as far as they go."""
+        store = Store("results", tuple(self.published))
+        if failed:
+            from crosstalk.reporting import summary, tables
+
+            tables.collect(self.plan, store, self.folder)
+            summary.write(self.plan, store, self.folder)
+        print(self.ending(store, failed), flush=True)
+
+    def ending(self, store: Store, failed: bool) -> str:
+        counts: dict[str, int] = {}
+        lines: list[str] = []
+        for path, job in self.jobs.items():
+            for spec in job.specs:
+                record = store.find(spec)
+                status = record.status if record else "missing"
+                counts[status] = counts.get(status, 0) + 1
+                if status not in ("ok", "absent"):
+                    reason = record.reason if record else "no record: it broke, or waits for one that did"
+                    lines.append(f"  {status:14s} {spec.step} {spec.label}: {reason}\n{'':17s}log: results/logs/{path}.log")
+        total = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+        head = f"crosstalk: campaign {self.name}: {total}; {self.progress.elapsed()}"
+        if failed:
+            head += "\nSome jobs broke; all other results are kept. Run the same command again to go on where it was."
+        shown = [*lines[:12], *([f"  ... and {len(lines) - 12} more"] if len(lines) > 12 else [])]
+        return "\n".join([head, *shown, f"Read first: {self.folder}/summary.md  (tables/, figures/, crosstalk.db beside it)"])

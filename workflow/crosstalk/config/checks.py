@@ -1,0 +1,355 @@
+"""The check at the door: everything that would fail later and can be known now. Behind it nobody asks again."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from crosstalk.config import known
+from crosstalk.config import models as m
+from crosstalk.config.load import Config, _messages
+from crosstalk.config.memo import remembered
+from crosstalk.config.select import groups, resolve
+from crosstalk.config.structures import inline, slab_settings
+from crosstalk.errors import CrosstalkError, nearest
+from crosstalk.observables.base import observables
+from crosstalk.quantities import QUANTITIES
+from crosstalk.spec import canonical
+from crosstalk.structures import molecules
+from crosstalk.units import TO_INTERNAL
+
+
+def check(config: Config) -> list[str]:
+    """All problems, one line each: file, entry, key, what is allowed, nearest spelling."""
+    problems: list[str] = []
+    for part in (_species, _surfaces, _levels, _tiers, _campaigns, _references, _claims):
+        problems += part(config)
+    if not problems:  # needs names that resolve
+        problems += _elements(config)
+    return problems
+
+
+def unknown(where: str, what: str, name: str, allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"{where}: unknown {what} '{name}'; there are: {shown or 'none'}{nearest(name, names)}"
+
+
+def _twins(where: str, identities: Mapping[str, Any]) -> Iterator[str]:
+    """Two entries with the same meaning."""
+    first: dict[str, str] = {}
+    for name, identity in identities.items():
+        text = canonical(identity)
+        if text in first:
+            yield f"{where} '{name}' means the same as '{first[text]}': keep one of them"
+        first.setdefault(text, name)
+
+
+# -- species -----------------------------------------------------------------------------------------------------
+
+
+def _species(config: Config) -> Iterator[str]:
+    identities: dict[str, Any] = {}
+    formulas: dict[str, tuple[dict[str, int], int]] = {}
+    for name, species in config.species.items():
+        where = f"species.yaml: species '{name}'"
+        if species.smiles is not None:
+            try:
+                symbols, own = molecules.symbols_of(species.smiles), molecules.charge_of(species.smiles)
+                molecules.is_ion_pair(species.smiles)
+            except ValueError as error:
+                yield f"{where}: key 'smiles': {error}"
+                continue
+            if species.charge is not None and species.charge != own:
+                yield f"{where}: key 'charge': {species.charge} does not fit the SMILES, whose charge is {own}"
+            charge = own
+            identities[name] = [molecules.canonical_smiles(species.smiles), species.multiplicity]
+        else:
+            try:
+                symbols = inline(config, species.geometry or "")["symbols"]
+            except Exception as error:
+                yield f"{where}: key 'geometry': '{species.geometry}' cannot be read: {error}"
+                continue
+            charge = species.charge or 0
+            identities[name] = [inline(config, species.geometry or ""), charge, species.multiplicity]
+        electrons = molecules.n_electrons(symbols, charge)
+        if not molecules.multiplicity_fits(electrons, species.multiplicity):
+            parity = "odd" if electrons % 2 == 0 else "even"
+            yield (
+                f"{where}: key 'multiplicity': {species.multiplicity} does not fit {electrons} electrons (charge {charge:+d}); "
+                f"allowed: {parity} numbers up to {electrons + 1}"
+            )
+        formulas[name] = ({s: list(symbols).count(s) for s in sorted(set(symbols))}, charge)
+    yield from _twins("species.yaml: species", identities)
+    for name, species in config.species.items():
+        if species.dissociation is not None and name in formulas:
+            yield from _dissociation(name, species.dissociation, formulas, config)
+
+
+def _dissociation(name: str, parts: m.Dissociation, formulas: Mapping[str, tuple[dict[str, int], int]], config: Config) -> Iterator[str]:
+    where = f"species.yaml: species '{name}': key 'dissociation'"
+    names = [parts.ion, parts.remainder]
+    missing = [n for n in names if n not in config.species]
+    for part in missing:
+        yield unknown(where, "species", part, config.species)
+    if missing or any(n not in formulas for n in names):
+        return
+    if sum(formulas[parts.ion][0].values()) != 1:
+        yield f"{where}: the ion '{parts.ion}' must be a single atom"
+    total: dict[str, int] = {}
+    for part in names:
+        for element, count in formulas[part][0].items():
+            total[element] = total.get(element, 0) + count
+    whole, charge = formulas[name]
+    if total != whole or sum(formulas[n][1] for n in names) != charge:
+        yield f"{where}: atoms or charge do not balance: {name} {whole} {charge:+d}; {' + '.join(names)} {total} {sum(formulas[n][1] for n in names):+d}"
+
+
+# -- surfaces and levels -----------------------------------------------------------------------------------------
+
+
+def _surfaces(config: Config) -> Iterator[str]:
+    identities = {}
+    for name, surface in config.surfaces.items():
+        where = f"surfaces.yaml: surfaces '{name}'"
+        settings = surface.builder_settings()
+        for key in ("crystal", "structure"):
+            if key in settings:
+                try:
+                    settings[key] = inline(config, settings[key])
+                except Exception as error:
+                    yield f"{where}: key '{key}': '{settings[key]}' cannot be read: {error}"
+        if isinstance(surface, m.CleavedCrystal):
+            if not any(surface.miller):
+                yield f"{where}: key 'miller': [0, 0, 0] is no plane"
+            elements = settings["crystal"]["symbols"] if isinstance(settings["crystal"], dict) else []
+            for element in set(elements) - set(surface.caps):
+                yield f"{where}: key 'caps': no cap for {element}; allowed: H, OH"
+        identities[name] = [settings, list(surface.repeat), surface.vacuum_angstrom]
+        if not any(isinstance(settings.get(key), str) for key in ("crystal", "structure")):
+            built = slab_settings(config, surface)
+            if text := remembered(f"surface {canonical(built)}", lambda built=built: _unbuildable(built)):
+                yield f"{where}: {text}"
+    yield from _twins("surfaces.yaml: surfaces", identities)
+
+
+def _unbuildable(settings: dict[str, Any]) -> str:
+    """Why the builder cannot make a slab of these settings; empty when it can."""
+    from crosstalk.structures.slabs import build
+
+    try:
+        build(settings)
+    except CrosstalkError as error:
+        return str(error)
+    return ""
+
+
+def _levels(config: Config) -> Iterator[str]:
+    yield from _twins("levels.yaml: levels", {name: level.identity() for name, level in config.levels.items()})
+    for name, level in config.levels.items():
+        where = f"levels.yaml: levels '{name}'"
+        if isinstance(level, m.PyscfLevel):
+            yield from (f"{where}: {text}" for text in known.pyscf_problems(level))
+        elif isinstance(level, m.GpawLevel):
+            yield from (f"{where}: {text}" for text in known.gpaw_problems(level))
+    yield from _twins("levels.yaml: environments", {n: [e.model, e.epsilon] for n, e in config.environments.items()})
+
+
+def _tiers(config: Config) -> Iterator[str]:
+    for name, tier in config.tiers.items():
+        where = f"levels.yaml: tiers '{name}'"
+        parts: list[tuple[str, str | None, tuple[str, ...]]] = [("conformers", tier.conformers.level, ("xtb",))]
+        if tier.geometry:
+            parts.append(("geometry", tier.geometry.level, ("pyscf",)))
+        if tier.slabs:
+            parts.append(("slabs", tier.slabs.level, ("gpaw", "xtb")))
+        if tier.poses:
+            parts.append(("poses", tier.poses.level, ("xtb",)))
+        for key, section in tier.observables.items():
+            if key not in observables():
+                yield unknown(f"{where}: key 'observables'", "observable", key, observables())
+                continue
+            settings, problems = _settings(key, section, f"{where}: observables.{key}")
+            yield from problems
+            if settings is None:
+                continue
+            parts += [(f"observables.{key}.levels", level, observables()[key].engines) for level in settings.levels]
+            if getattr(settings, "geometry", None):
+                parts.append((f"observables.{key}.geometry", settings.geometry.level, ("gpaw",)))
+            for environment in getattr(settings, "environments", []):
+                if environment not in config.environments:
+                    yield unknown(f"{where}: observables.{key}.environments", "environment", environment, config.environments)
+        for key, level, engines in parts:
+            if level is not None:
+                yield from _level_fits(f"{where}: {key}", level, engines, config)
+
+
+def _settings(name: str, section: dict[str, Any], where: str) -> tuple[Any, list[str]]:
+    kind = observables()[name].Settings
+    try:
+        return kind.model_validate(section), []
+    except ValidationError as error:
+        return None, [f"{where}: {text}" for text in _messages(error, kind, section)]
+
+
+def _level_fits(where: str, level: str, engines: tuple[str, ...], config: Config) -> Iterator[str]:
+    if level not in config.levels:
+        yield unknown(where, "level", level, config.levels)
+        return
+    model = config.levels[level]
+    if model.engine not in (*engines, "fake"):
+        fitting = [n for n, other in config.levels.items() if other.engine in engines]
+        yield f"{where}: level '{level}' is for {model.engine}; this needs {' or '.join(engines)}: {', '.join(fitting) or 'none'}"
+    elif isinstance(model, m.GpawLevel) and model.mode == "lcao" and where.endswith("levels"):
+        yield f"{where}: level '{level}' is LCAO, which gives no usable energies (basis-set superposition): use a plane-wave level"
+
+
+# -- campaigns ---------------------------------------------------------------------------------------------------
+
+
+def _campaigns(config: Config) -> Iterator[str]:
+    if config.campaigns and config.default not in config.campaigns:
+        yield unknown("config.yaml: key 'default'", "campaign", config.default, config.campaigns)
+    for name, campaign in config.campaigns.items():
+        where = f"config.yaml: campaigns '{name}'"
+        if not campaign.observables:
+            yield f"{where}: empty campaign: name at least one observable: {', '.join(observables())}"
+        if campaign.tier not in config.tiers:
+            yield unknown(f"{where}: key 'tier'", "tier", campaign.tier, config.tiers)
+            continue
+        for table, section in campaign.observables.items():
+            if table not in observables():
+                yield unknown(f"{where}: key 'observables'", "observable", table, observables())
+            else:
+                yield from _section(f"{where}: observables.{table}", table, section, campaign, config)
+        for key, entries in (("claims", config.claims), ("references", config.references)):
+            for item in getattr(campaign, key) or []:
+                if item not in entries:
+                    yield unknown(f"{where}: key '{key}'", key[:-1], item, entries)
+
+
+def _section(where: str, table: str, section: Mapping[str, list[str]], campaign: m.Campaign, config: Config) -> Iterator[str]:
+    observable, tier = observables()[table], config.tiers[campaign.tier]
+    if table not in tier.observables:
+        yield f"{where}: tier '{campaign.tier}' has no settings for it (levels.yaml: tiers '{campaign.tier}': observables)"
+        return
+    needed = {"adsorption": ("slabs", "poses"), "surfaces": ("slabs",)}.get(table, ())
+    for part in needed:
+        if getattr(tier, part) is None:
+            yield f"{where}: tier '{campaign.tier}' has no section '{part}', which {table} needs"
+    for key in section:
+        if key not in observable.subjects:
+            yield f"{where}: unknown key '{key}'; allowed: {', '.join(observable.subjects)}{nearest(key, observable.subjects)}"
+    names: dict[str, list[str]] = {}
+    for key, kind in observable.subjects.items():
+        entries = getattr(config, kind)
+        wanted = section.get(key, [])
+        if not wanted:
+            yield f"{where}: empty: '{key}' must name {kind} or groups"
+        allowed = [*entries, *groups(entries)]
+        bad = [item for item in wanted if item not in allowed]
+        for item in bad:
+            yield unknown(f"{where}: key '{key}'", f"{kind} or group", item, allowed)
+        if not bad and wanted:
+            names[key] = resolve(entries, wanted)
+    if set(names) == set(observable.subjects):
+        settings, problems = _settings(table, tier.observables[table], where)
+        if not problems:
+            yield from (f"{where}: {text}" for text in observable.problems(config, settings, names))
+
+
+def _elements(config: Config) -> Iterator[str]:
+    """Elements that a campaign needs against what its levels' data sets offer."""
+    seen: set[str] = set()
+    for name, campaign in config.campaigns.items():
+        tier = config.tiers[campaign.tier]
+        for table, section in campaign.observables.items():
+            observable = observables()[table]
+            settings = observable.Settings.model_validate(tier.observables[table])
+            wanted = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}
+            levels = {level: config.levels[level] for level in settings.levels}
+            if table in ("frontier", "binding") and tier.geometry:
+                levels[tier.geometry.level] = config.levels[tier.geometry.level]
+            if tier.slabs and tier.slabs.level and "surfaces" in wanted:
+                levels[tier.slabs.level] = config.levels[tier.slabs.level]
+            for key, kind in observable.subjects.items():
+                for entry in wanted[key]:
+                    elements = sorted(set(_elements_of(config, kind, entry)))
+                    for level_name, level in levels.items():
+                        for text in known.element_problems(level, elements):
+                            line = f"levels.yaml: levels '{level_name}': {text} (needed by {kind} '{entry}')"
+                            if line not in seen:
+                                seen.add(line)
+                                yield f"{line} in campaign '{name}'"
+
+
+def _elements_of(config: Config, kind: str, name: str) -> list[str]:
+    if kind == "species":
+        species = config.species[name]
+        return list(molecules.symbols_of(species.smiles) if species.smiles else inline(config, species.geometry or "")["symbols"])
+    surface = config.surfaces[name]
+    if isinstance(surface, m.GraphiteBasal):
+        return ["C"]
+    if isinstance(surface, m.CleavedCrystal):
+        return [*inline(config, surface.crystal)["symbols"], *"".join(surface.caps.values())]
+    return list(inline(config, surface.structure)["symbols"])
+
+
+# -- references and claims ---------------------------------------------------------------------------------------
+
+#: Columns of tables that hold names of config entries.
+NAMING = {"species": "species", "adsorbate": "species", "surface": "surfaces", "level": "levels", "environment": "environments"}
+
+
+def _columns(where: str, table: str, quantity: str) -> Iterator[str]:
+    if table not in observables():
+        yield unknown(f"{where}: key 'table'", "table", table, observables())
+    elif quantity not in observables()[table].columns:
+        yield unknown(f"{where}: key 'quantity'", f"column of {table}", quantity, [c for c in observables()[table].columns if c in QUANTITIES])
+
+
+def _selector(where: str, table: str, column: str, value: str, config: Config) -> Iterator[str]:
+    columns = observables()[table].columns
+    if column not in columns:
+        yield unknown(where, f"column of {table}", column, columns)
+    elif column in NAMING:
+        entries = getattr(config, NAMING[column])
+        allowed = [*entries, *(groups(entries) if column not in ("level", "environment") else {})]
+        if value not in allowed:
+            yield unknown(where, NAMING[column] + " or group", value, allowed)
+
+
+def _references(config: Config) -> Iterator[str]:
+    for name, reference in config.references.items():
+        where = f"references.yaml: references '{name}'"
+        wrong = list(_columns(where, reference.table, reference.quantity))
+        yield from wrong
+        if wrong:
+            continue
+        unit = QUANTITIES[reference.quantity].unit if reference.quantity in QUANTITIES else ""
+        energy = ("eV", "meV", "Ha", "kcal/mol", "kJ/mol")
+        allowed = energy if unit in energy else (unit,)
+        if reference.unit not in allowed or reference.unit not in TO_INTERNAL:
+            yield f"{where}: key 'unit': '{reference.unit}' is no unit of {reference.quantity}; allowed: {', '.join(allowed)}"
+        for column, value in reference.where.items():
+            yield from _selector(f"{where}: key 'where.{column}'", reference.table, column, value, config)
+
+
+def _claims(config: Config) -> Iterator[str]:
+    yield from _twins("claims.yaml: claims", {n: c.model_dump(exclude={"source", "notes", "error_source"}) for n, c in config.claims.items()})
+    for name, claim in config.claims.items():
+        where = f"claims.yaml: claims '{name}'"
+        if claim.not_computable is not None or claim.table is None:
+            continue
+        wrong = list(_columns(where, claim.table, claim.quantity or ""))
+        yield from wrong
+        if wrong:
+            continue
+        for column, value in (claim.subject or {}).items():
+            yield from _selector(f"{where}: key 'subject.{column}'", claim.table, column, value, config)
+        for column, values in (claim.others or {}).items():
+            for value in values:
+                yield from _selector(f"{where}: key 'others.{column}'", claim.table, column, value, config)
+        for column in [*claim.within, *([claim.flag] if claim.flag else [])]:
+            if column not in observables()[claim.table].columns:
+                yield unknown(where, f"column of {claim.table}", column, observables()[claim.table].columns)

@@ -1,0 +1,46 @@
+"""Structure files that config entries name: their content becomes part of the spec, so their path does not matter."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from crosstalk.config.load import Config
+from crosstalk.config.memo import remembered
+from crosstalk.config.models import Surface
+
+
+def inline(config: Config, name: str) -> dict[str, Any]:
+    """Symbols, positions (Angstrom), scaled_positions, cell (3x3, Angstrom) and pbc of a structure file beside the config."""
+    return dict(_read(config.folder / name))
+
+
+def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
+    """What the slab builder gets: the surface's settings, with the content of its structure file."""
+    built = surface.builder_settings()
+    if "crystal" in built:
+        crystal = inline(config, built["crystal"])
+        built["crystal"] = {key: crystal[key] for key in ("symbols", "cell", "scaled_positions")}
+    if "structure" in built:
+        given = inline(config, built.pop("structure"))
+        built |= {key: given[key] for key in ("symbols", "cell", "positions")}
+    return built
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path) -> dict[str, Any]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dict(remembered(f"structure {path.suffix} {digest}", lambda: _parse(path)))
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    import ase.io
+
+    atoms = ase.io.read(path)
+    return {
+        "symbols": list(atoms.symbols),
+        "positions": atoms.positions.round(6).tolist(),
+        "scaled_positions": atoms.get_scaled_positions().round(6).tolist() if atoms.cell.rank == 3 else [],
+        "cell": atoms.cell.array.round(6).tolist(),
+        "pbc": [bool(p) for p in atoms.pbc],
+    }

@@ -1,0 +1,58 @@
+"""What a calculation is expected to cost: CPU seconds (all cores together) and memory. Never part of an identity.
+
+Fitted to runs on two cores of a 2025 server processor; right within a factor of two for molecules of 5 to 20 atoms.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+#: Contracted functions per (hydrogen-like, first-row, second-row) atom, by the part of a basis set's name.
+_FUNCTIONS = [
+    ("qz", (30, 57, 67)), ("tzvppd", (17, 40, 49)), ("tzvpd", (9, 40, 49)), ("tz", (8, 31, 37)), ("311++", (7, 23, 31)), ("311", (6, 19, 27)),
+    ("31++", (6, 19, 23)), ("31+", (2, 19, 23)), ("31", (3, 15, 19)), ("svpd", (8, 23, 27)), ("dz", (5, 15, 19)), ("sv", (5, 14, 18)),
+    ("sto", (1, 5, 9)),
+]  # fmt: skip
+
+
+def n_basis(symbols: Sequence[str], basis: str) -> int:
+    """Estimated number of basis functions, from the basis set's name."""
+    light, first, second = next((n for part, n in _FUNCTIONS if part in basis.lower()), (5, 20, 25))
+    first_row = {"Li", "Be", "B", "C", "N", "O", "F", "Ne"}
+    return sum(light if s in ("H", "He") else first if s in first_row else second for s in symbols)
+
+
+def molecule_energy_s(symbols: Sequence[str], level: Mapping[str, Any], open_shell: bool, continuum: bool) -> float:
+    """CPU seconds of one molecular SCF with stability analysis."""
+    n = n_basis(symbols, level["basis"])
+    seconds = 1.0 + 15.0 * (n / 160) ** 1.6 * (len(symbols) / 10) ** 0.5
+    return seconds * (2.2 if open_shell else 1.0) * (1.3 if continuum else 1.0) * (1.3 if level.get("stability") else 1.0)
+
+
+def molecule_memory_mb(symbols: Sequence[str], level: Mapping[str, Any]) -> int:
+    """Density-fitted three-index integrals and the grid's orbital values, beside the libraries."""
+    n = n_basis(symbols, level["basis"])
+    return round(900 + 3.5 * n * n / 2 * n * 8 / 1e6)
+
+
+def search_s(n_atoms: int, starts: int) -> float:
+    """CPU seconds of a GFN2 conformer or ion-pair search."""
+    return 2.0 + starts * 0.03 * n_atoms
+
+
+def poses_s(n_atoms: int, starts: int, steps: int) -> float:
+    """CPU seconds of a periodic xTB pose filter with a frozen slab."""
+    return 3.0 + starts * steps * 0.25 * (n_atoms / 45) ** 2
+
+
+def surface_energy_s(n_atoms: int, volume: float, level: Mapping[str, Any], n_kpoints: int) -> float:
+    """CPU seconds of one periodic SCF. `volume` in Angstrom^3."""
+    work = (n_atoms / 45) ** 1.5 * (volume / 2000) * n_kpoints
+    if level["mode"] == "pw":
+        return 8.0 + 60.0 * work * (level["cutoff_ev"] / 350) ** 1.5
+    return 8.0 + 40.0 * work
+
+
+def surface_memory_mb(n_atoms: int, volume: float, level: Mapping[str, Any]) -> int:
+    """Peak memory over all ranks."""
+    cutoff = level["cutoff_ev"] or 350
+    return round(1200 + 25 * n_atoms * (volume / 2000) * (cutoff / 350) ** 1.5)

@@ -1,0 +1,61 @@
+"""The fake engine: made-up numbers from the spec's own hash, for tests of the workflow. Never for a table that is published.
+
+The same spec gives the same numbers; a label that holds "fail!" ends as not converged, "crash!" breaks.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from crosstalk.errors import PhysicsFailure
+from crosstalk.record import Gate, Outcome
+from crosstalk.spec import Spec
+from crosstalk.steps import Input
+from crosstalk.structures.molecules import symbols_of
+
+#: Quantities each step makes up, with the range they are drawn from.
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "conformers": {"energy_ev": (-500, -400)},
+    "ion_pairs": {"energy_ev": (-500, -400)},
+    "molecule_relax": {"energy_ev": (-9000, -8000), "dispersion_ev": (-0.3, 0), "n_steps": (5, 20), "max_force_ev_per_angstrom": (0, 0.02)},
+    "molecule_energy": {
+        "energy_ev": (-9000, -8000), "dispersion_ev": (-0.3, 0), "homo_ev": (-12, -8), "lumo_ev": (-1, 2), "gap_ev": (8, 12),
+        "lumo_extent_angstrom": (2, 6), "dipole_debye": (0, 6),
+    },
+    "slab": {"area_angstrom2": (20, 30), "n_atoms": (4, 20), "oh_per_nm2": (0, 5)},
+    "poses": {"n_starts": (6, 6), "n_atoms": (40, 70)},
+    "surface_relax": {"energy_ev": (-900, -800), "n_steps": (5, 20)},
+    "surface_energy": {
+        "energy_ev": (-900, -800), "dispersion_ev": (-3, 0), "work_function_ev": (4, 5), "work_function_bottom_ev": (4, 5), "vbm_ev": (-8, -6),
+        "cbm_ev": (-3, -1), "gap_ev": (4, 6),
+    },
+}  # fmt: skip
+
+
+def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
+    """Made-up outcome of any step."""
+    random = np.random.default_rng(int(hashlib.sha256(spec.key.encode()).hexdigest()[:12], 16))
+    if "crash!" in spec.label:
+        raise RuntimeError("the fake engine was asked to crash")
+    if "fail!" in spec.label:
+        raise PhysicsFailure("not_converged", "the fake engine was asked to fail")
+    quantities = {name: random.uniform(*limits) for name, limits in RANGES[spec.step].items()}
+    return Outcome(quantities=quantities, gates=[Gate("fake", True)], rungs=["fake"], structures=_structures(spec, inputs))
+
+
+def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
+    """Atoms in a row: right composition, no meaning."""
+    if spec.step in ("conformers", "ion_pairs"):
+        species = spec.settings["species"]
+        symbols = species.get("symbols") or symbols_of(species["smiles"])
+        return [Atoms(symbols, positions=[[1.5 * i, 0, 0] for i in range(len(symbols))])]
+    if spec.step == "slab":
+        return [Atoms("C2", positions=[[0, 0, 5], [0, 1.4, 5]], cell=[2.5, 2.5, 10], pbc=(True, True, False))]
+    if spec.step == "poses":
+        slab, molecule = inputs["slab"].structures[0], inputs["adsorbate"].structures[0]
+        molecule = Atoms(molecule.symbols, positions=molecule.positions + [0, 0, 8], cell=slab.cell, pbc=slab.pbc, tags=1)
+        return [slab, molecule, slab + molecule]
+    return [next(iter(inputs.values())).structures[0]]

@@ -1,0 +1,235 @@
+"""The plan: config -> entries (rows to be) and specs (calculations), each once, in an order that can be run.
+
+The planner asks nobody: every name was checked at the door (`config.checks`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from crosstalk import costs
+from crosstalk.config import models as m
+from crosstalk.config.load import Config
+from crosstalk.config.select import resolve
+from crosstalk.config.structures import inline, slab_settings
+from crosstalk.errors import ConfigError, nearest
+from crosstalk.observables.base import Entry, observables
+from crosstalk.spec import Spec
+from crosstalk.steps import STEPS
+from crosstalk.structures import molecules
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a campaign computes."""
+
+    campaign: str
+    config: Config
+    entries: tuple[Entry, ...]
+    specs: Mapping[str, Spec]  # key -> spec, inputs before those that need them
+
+    def table(self, name: str) -> list[Entry]:
+        return [entry for entry in self.entries if entry.table == name]
+
+
+class Planner:
+    """Makes specs from names. One instance for one campaign; asking twice gives the same spec."""
+
+    def __init__(self, config: Config, tier: m.Tier, engine: str | None = None):
+        self.config = config
+        self.tier = tier
+        self.engine = engine  # "fake" replaces every engine: a test of the workflow
+        self.specs: dict[str, Spec] = {}
+        self.symbols = cache(self._symbols)
+        self.conformers = cache(self._conformers)
+        self.slab = cache(self._slab)
+
+    # -- facts of config entries --------------------------------------------------------------------------------
+
+    def _symbols(self, name: str) -> tuple[str, ...]:
+        species = self.config.species[name]
+        if species.smiles is not None:
+            return tuple(molecules.symbols_of(species.smiles))
+        return tuple(inline(self.config, species.geometry or "")["symbols"])
+
+    def charge(self, name: str) -> int:
+        species = self.config.species[name]
+        return species.charge if species.charge is not None else molecules.charge_of(species.smiles or "")
+
+    def poses_kept(self) -> int:
+        assert self.tier.poses is not None
+        return self.tier.poses.keep
+
+    # -- specs ---------------------------------------------------------------------------------------------------
+
+    def add(self, step: str, level: str | None, settings: dict[str, Any], inputs: dict[str, Spec], **about: Any) -> Spec:
+        """The spec of a step at a level (null: no engine), remembered with all that it needs."""
+        identity = self.config.levels[level].identity() if level is not None else None
+        engine = identity["engine"] if identity else "none"
+        if self.engine == "fake":
+            engine = "fake"
+        spec = Spec(
+            step=step,
+            engine=engine,
+            settings={**settings, "level": identity},
+            inputs={role: source.key for role, source in inputs.items()},
+            revision=STEPS[step].revision,
+            **about,
+        )
+        return self.specs.setdefault(spec.key, spec)
+
+    def _conformers(self, name: str) -> Spec:
+        """Conformers or ion pairs of a species, or its given geometry relaxed."""
+        species = self.config.species[name]
+        search = self.tier.conformers
+        described: dict[str, Any] = {"charge": self.charge(name), "multiplicity": species.multiplicity}
+        if species.smiles is not None:
+            described["smiles"] = species.smiles
+            step = "ion_pairs" if molecules.is_ion_pair(species.smiles) else "conformers"
+        else:
+            described |= {k: inline(self.config, species.geometry or "")[k] for k in ("symbols", "positions")}
+            step = "conformers"
+        sampling = search.model_dump(exclude={"level"})
+        seconds = costs.search_s(len(self.symbols(name)), search.max_embeddings)
+        return self.add(step, search.level, {"species": described, "sampling": sampling}, {}, label=name, cost_s=seconds, memory_mb=500)
+
+    def geometry(self, name: str) -> Spec:
+        """The geometry that energies of a species are computed at: structure 0 of this spec's record."""
+        found = self.conformers(name)
+        relax = self.tier.geometry
+        if relax is None or len(self.symbols(name)) == 1:
+            return found
+        settings = {
+            "charge": self.charge(name),
+            "multiplicity": self.config.species[name].multiplicity,
+            "environment": None,
+            "index": 0,
+            **relax.model_dump(exclude={"level"}),
+        }
+        about = self._molecule_cost(name, relax.level, factor=25.0)
+        return self.add("molecule_relax", relax.level, settings, {"geometry": found}, label=f"{name} at {relax.level}", **about)
+
+    def molecule_energy(
+        self,
+        name: str,
+        level: str,
+        environment: str = "",
+        *,
+        charge: int | None = None,
+        multiplicity: int | None = None,
+        real: Sequence[int] | None = None,
+        ghosts: Sequence[int] = (),
+        note: str = "",
+    ) -> Spec:
+        """Energy and orbitals at the geometry of a species; of some of its atoms (real), others leaving their basis (ghosts)."""
+        surroundings = self.config.environments[environment] if environment else None
+        continuum = surroundings is not None and surroundings.model is not None
+        multiplicity = multiplicity if multiplicity is not None else self.config.species[name].multiplicity
+        settings = {
+            "charge": charge if charge is not None else self.charge(name),
+            "multiplicity": multiplicity,
+            "environment": {"model": surroundings.model, "epsilon": surroundings.epsilon} if surroundings and continuum else None,
+            "index": 0,
+            "real_atoms": list(real) if real is not None else None,
+            "ghost_atoms": list(ghosts),
+        }
+        label = f"{name} at {level}" + (f" in {environment}" if continuum else "") + (f", {note}" if note else "")
+        about = self._molecule_cost(name, level, open_shell=multiplicity > 1, continuum=continuum)
+        return self.add("molecule_energy", level, settings, {"geometry": self.geometry(name)}, label=label, **about)
+
+    def fragments(self, name: str, level: str) -> dict[str, Spec]:
+        """Energies for counterpoise and deformation of `whole -> ion + remainder` at the geometry of the whole.
+
+        The ion removed is the last atom of that element (ion pairs hold their cations at the end).
+        """
+        parts = self.config.species[name].dissociation
+        assert parts is not None
+        symbols = self.symbols(name)
+        (element,) = self.symbols(parts.ion)
+        ion = max(i for i, s in enumerate(symbols) if s == element)
+        rest = [i for i in range(len(symbols)) if i != ion]
+        state = {n: {"charge": self.charge(n), "multiplicity": self.config.species[n].multiplicity} for n in (parts.ion, parts.remainder)}
+        return {
+            "remainder in place": self.molecule_energy(name, level, real=rest, note="remainder in place", **state[parts.remainder]),
+            "remainder with ghosts": self.molecule_energy(
+                name, level, real=rest, ghosts=[ion], note="remainder with ghosts", **state[parts.remainder]
+            ),
+            "ion with ghosts": self.molecule_energy(name, level, real=[ion], ghosts=rest, note="ion with ghosts", **state[parts.ion]),
+        }
+
+    def _slab(self, name: str) -> Spec:
+        """The relaxed primitive slab of a surface."""
+        surface, tier = self.config.surfaces[name], self.tier.slabs
+        assert tier is not None
+        built = slab_settings(self.config, surface)
+        relax = tier.model_dump(exclude={"level"})
+        about = {"cost_s": 120.0 if tier.level else 1.0, "memory_mb": 2500 if tier.level else 300}
+        return self.add("slab", tier.level, {"surface": built, "relax": relax}, {}, label=name, **about)
+
+    def poses(self, adsorbate: str, surface: str) -> Spec:
+        """Adsorbate poses on the repeated slab, with both references in the same box."""
+        tier, place = self.tier.poses, self.config.surfaces[surface]
+        assert tier is not None
+        settings = {
+            "sampling": tier.model_dump(exclude={"level", "keep"}),
+            "repeat": list(place.repeat),
+            "vacuum_angstrom": place.vacuum_angstrom,
+        }
+        inputs = {"slab": self.slab(surface), "adsorbate": self.geometry(adsorbate)}
+        seconds = costs.poses_s(60, tier.n_poses, tier.max_steps)
+        return self.add("poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", cost_s=seconds, memory_mb=800)
+
+    def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
+        settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
+        about = self._surface_cost(relax.level, factor=30.0)
+        return self.add("surface_relax", relax.level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about)
+
+    def surface_energy(self, geometry: Spec, level: str, index: int, label: str) -> Spec:
+        about = self._surface_cost(level, n_atoms=60 if geometry.step != "slab" else 10)
+        return self.add("surface_energy", level, {"index": index}, {"geometry": geometry}, label=f"{label} at {level}", **about)
+
+    # -- costs ---------------------------------------------------------------------------------------------------
+
+    def _molecule_cost(
+        self, name: str, level: str, open_shell: bool = False, continuum: bool = False, factor: float = 1.0
+    ) -> dict[str, Any]:
+        model = self.config.levels[level]
+        if not isinstance(model, m.PyscfLevel):
+            return {"cost_s": factor, "memory_mb": 500}
+        seconds = costs.molecule_energy_s(self.symbols(name), model.identity(), open_shell, continuum) * factor
+        return {"cost_s": seconds, "memory_mb": costs.molecule_memory_mb(self.symbols(name), model.identity())}
+
+    def _surface_cost(self, level: str, n_atoms: int = 60, factor: float = 1.0) -> dict[str, Any]:
+        model = self.config.levels[level]
+        if not isinstance(model, m.GpawLevel):
+            return {"cost_s": factor, "memory_mb": 500}
+        n_kpoints = 1 if model.kpoint_spacing_per_angstrom is None else (8 if n_atoms < 20 else 2)
+        volume = 2000.0 if n_atoms > 20 else 450.0
+        seconds = costs.surface_energy_s(n_atoms, volume, model.identity(), n_kpoints) * factor
+        return {"cost_s": seconds, "memory_mb": costs.surface_memory_mb(n_atoms, volume, model.identity())}
+
+
+def make(config: Config, campaign: str | None = None, engine: str | None = None) -> Plan:
+    """The plan of a campaign (None: the default one). Raises ConfigError for an unknown or empty campaign."""
+    name = campaign or config.default
+    if name not in config.campaigns:
+        raise ConfigError([f"unknown campaign '{name}'; there are: {', '.join(config.campaigns)}{nearest(name, config.campaigns)}"])
+    chosen = config.campaigns[name]
+    tier = config.tiers[chosen.tier]
+    planner = Planner(config, tier, engine)
+    entries: list[Entry] = []
+    for table, section in chosen.observables.items():
+        observable = observables()[table]
+        settings = observable.Settings.model_validate(tier.observables[table])
+        subjects = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}
+        entries += observable.entries(planner, settings, subjects)
+    return Plan(name + ("-fake" if engine == "fake" else ""), config, tuple(entries), dict(planner.specs))
+
+
+def load_plan(config_dir: Path | str, campaign: str | None = None, engine: str | None = None) -> Plan:
+    """Config folder -> plan."""
+    from crosstalk.config import load
+
+    return make(load(config_dir), campaign, engine)

@@ -1,0 +1,251 @@
+"""Claims: statements of papers judged by our rows, comparison by comparison. Nothing here is tuned to a verdict.
+
+    above   margin = quantity(subject) - largest of quantity(others)
+    below   margin = smallest of quantity(others) - quantity(subject)
+
+A comparison holds when its margin exceeds the error bar, is contradicted when it lies below minus the error bar, and is
+undecided in between. Rows are only compared where all naming columns agree that the claim leaves open (level,
+environment, ...), so that different levels never meet in one margin.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from crosstalk.config import Config
+from crosstalk.config import models as m
+from crosstalk.config.checks import NAMING
+from crosstalk.observables.base import Row
+from crosstalk.quantities import QUANTITIES
+from crosstalk.reporting.references import members
+
+HOLDS, CONTRADICTED, UNDECIDED, FLAGGED, NOT_AVAILABLE = (
+    "holds",
+    "contradicted",
+    "undecided",
+    "flagged",
+    "not available",
+)
+#: How an outcome reads at the end of a comparison, and before a list of places.
+WORDS = {
+    HOLDS: "holds",
+    CONTRADICTED: "contradicted",
+    UNDECIDED: "within the error bar",
+    FLAGGED: "flagged, no evidence",
+}
+
+REPRODUCED, DEPENDS, NOT_COMPUTABLE = "reproduced", "depends", "not computable"
+VERDICTS: dict[str, str] = {
+    REPRODUCED: "holds by more than the error bar in every comparison",
+    CONTRADICTED: "the opposite holds by more than the error bar in every comparison that is available",
+    DEPENDS: "neither: the evidence says where it holds and where not",
+    NOT_COMPUTABLE: "no comparison is available",
+}
+COLUMNS = (
+    "claim", "verdict", "evidence", "statement", "table", "quantity", "relation", "error_bar", "unit", "error_source",
+    "n_holds", "n_contradicted", "n_undecided", "n_flagged", "n_not_available", "source",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One subject against all others at one place (a level, an environment, ...). Numbers in the quantity's unit.
+
+    outcome  holds | contradicted | undecided | flagged | not available
+    other    the one of the others that is nearest to refuting the claim
+    why      of flagged and not available; for the rest, the marks of the numbers
+    """
+
+    place: str
+    subject: str
+    outcome: str
+    why: str = ""
+    value: float | None = None
+    other: str = ""
+    other_value: float | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    claim: str
+    verdict: str
+    evidence: str
+    comparisons: tuple[Comparison, ...] = ()
+
+    def count(self, outcome: str) -> int:
+        return sum(c.outcome == outcome for c in self.comparisons)
+
+
+def judge(name: str, rows: Mapping[str, Sequence[Row]], config: Config) -> Verdict:
+    """The verdict on a claim. `rows`: table -> rows (`tables.rows`)."""
+    claim = config.claims[name]
+    if claim.not_computable is not None:
+        return Verdict(name, NOT_COMPUTABLE, claim.not_computable)
+    table = rows.get(claim.table or "", ())
+    comparisons = tuple(_comparisons(claim, table, config))
+    if not comparisons:
+        return Verdict(name, NOT_COMPUTABLE, f"this campaign computes no {claim.quantity} of what the claim is about")
+    verdict = verdict_of([c.outcome for c in comparisons])
+    evidence = _evidence(claim, verdict, comparisons)
+    if left_out := _left_out(claim, table, config):
+        evidence += f"; not in this campaign: {', '.join(left_out)}"
+    return Verdict(name, verdict, evidence, comparisons)
+
+
+def verdict_of(outcomes: Sequence[str]) -> str:
+    """Strict: one comparison that does not hold, or is not there, is enough to lose "reproduced"."""
+    available = [outcome for outcome in outcomes if outcome != NOT_AVAILABLE]
+    if not available:
+        return NOT_COMPUTABLE
+    if all(outcome == HOLDS for outcome in outcomes):
+        return REPRODUCED
+    if all(outcome == CONTRADICTED for outcome in available):
+        return CONTRADICTED
+    return DEPENDS
+
+
+def row(verdict: Verdict, config: Config) -> Row:
+    """The verdict as a row of claims.csv."""
+    claim = config.claims[verdict.claim]
+    counts = {
+        f"n_{outcome.replace(' ', '_')}": verdict.count(outcome)
+        for outcome in (HOLDS, CONTRADICTED, UNDECIDED, FLAGGED, NOT_AVAILABLE)
+    }
+    columns = ("statement", "table", "quantity", "relation", "error_bar", "error_source", "source")
+    described = {column: getattr(claim, column) for column in columns}
+    about = {"claim": verdict.claim, "verdict": verdict.verdict, "evidence": verdict.evidence, "unit": _unit(claim)}
+    return about | described | counts
+
+
+# -- comparisons -------------------------------------------------------------------------------------------------
+
+
+def _comparisons(claim: m.Claim, rows: Sequence[Row], config: Config) -> Iterator[Comparison]:
+    """One for every place and every member of the subject. Places come in the order of the rows."""
+    wanted = {column: [value] for column, value in (claim.subject or {}).items()}
+    subjects, others = _selection(wanted, rows, config), _selection(claim.others or {}, rows, config)
+    taken = {*wanted, *(claim.others or {})}
+    within = [*claim.within, *(column for column in NAMING if column not in (*claim.within, *taken))]
+    concerned = [r for r in rows if any(_is(r, member) for member in (*subjects, *others))]
+    places: dict[tuple[str, ...], list[Row]] = {}
+    for r in concerned:
+        places.setdefault(tuple(str(r[column]) for column in within if column in r), []).append(r)
+    for place, here in places.items():
+        for member in subjects:
+            where = [*place, *([_name(member)] if len(subjects) > 1 else [])]
+            yield _compare(claim, ", ".join(where), member, [o for o in others if o != member], here)
+
+
+def _compare(
+    claim: m.Claim, place: str, subject: Mapping[str, str], others: Sequence[Mapping[str, str]], rows: Sequence[Row]
+) -> Comparison:
+    """`subject` against all of `others` in the rows of one place."""
+    quantity = claim.quantity or ""
+    if not others:
+        return Comparison(place, _name(subject), NOT_AVAILABLE, "nothing to compare with")
+    found = [(member, [r for r in rows if _is(r, member)]) for member in (subject, *others)]
+    lacking = [
+        _lack(member, its, quantity) for member, its in found if not its or any(r.get(quantity) is None for r in its)
+    ]
+    if lacking:
+        return Comparison(place, _name(subject), NOT_AVAILABLE, "; ".join(lacking))
+    (_, mine), *theirs = found
+    sign = 1.0 if claim.relation == "above" else -1.0
+    value = min((r[quantity] for r in mine), key=lambda x: sign * x)
+    other, other_value = max(
+        ((_name(o), r[quantity]) for o, its in theirs for r in its), key=lambda pair: sign * pair[1]
+    )
+    margin = sign * (value - other_value)
+    error_bar = claim.error_bar or 0.0
+    outcome = HOLDS if margin > error_bar else CONTRADICTED if margin < -error_bar else UNDECIDED
+    flags = [
+        f"{_name(member)} {r[claim.flag]}" for member, its in found for r in its if claim.flag and r.get(claim.flag)
+    ]
+    missed = [f"{_name(member)} missed a gate" for member, its in found for r in its if r.get("status") == "gated"]
+    why = ", ".join([*flags, *missed])
+    return Comparison(place, _name(subject), FLAGGED if flags else outcome, why, value, other, other_value, margin)
+
+
+def _lack(member: Mapping[str, str], rows: Sequence[Row], quantity: str) -> str:
+    """Why a member has no number."""
+    if not rows:
+        return f"{_name(member)}: not in this campaign"
+    empty = next(r for r in rows if r.get(quantity) is None)
+    status, reason = str(empty.get("status") or "no number").replace("_", " "), str(empty.get("reason") or "")
+    if status == "missing":
+        return f"{_name(member)}: not computed yet"
+    return f"{_name(member)}: {status}" + (f" ({reason})" if reason else "")
+
+
+def _selection(wanted: Mapping[str, Sequence[str]], rows: Sequence[Row], config: Config) -> list[dict[str, str]]:
+    """Every combination of the names that a selection stands for.
+
+    A name is always needed; of a group (the models of one thing, say) those members that the campaign computes.
+    """
+    columns: dict[str, list[str]] = {}
+    for column, values in wanted.items():
+        here = {row.get(column) for row in rows}
+        names = {
+            name: None for value in values for name in members(column, [value], config) if name == value or name in here
+        }
+        columns[column] = list(names)
+    return [dict(zip(columns, names, strict=True)) for names in product(*columns.values())]
+
+
+def _left_out(claim: m.Claim, rows: Sequence[Row], config: Config) -> list[str]:
+    """Members of the claim's groups that the campaign does not compute."""
+    wanted = [(column, [value]) for column, value in (claim.subject or {}).items()] + list((claim.others or {}).items())
+    every = {(c, n): None for c, values in wanted for v in values for n in members(c, [v], config) if n != v}
+    return [name for column, name in every if all(row.get(column) != name for row in rows)]
+
+
+def _is(row: Row, member: Mapping[str, str]) -> bool:
+    return all(row.get(column) == name for column, name in member.items())
+
+
+def _name(member: Mapping[str, str]) -> str:
+    return " / ".join(member.values())
+
+
+# -- evidence ----------------------------------------------------------------------------------------------------
+
+
+def _evidence(claim: m.Claim, verdict: str, comparisons: Sequence[Comparison]) -> str:
+    """One readable sentence with the numbers; for "depends", first where it holds and where not."""
+    parts = [_sentence(claim, c) for c in comparisons if c.outcome != NOT_AVAILABLE]
+    absent: dict[str, list[str]] = {}
+    for c in comparisons:
+        if c.outcome == NOT_AVAILABLE:
+            absent.setdefault(c.why, []).append(c.place)
+    parts += [f"not available at {', '.join(places)} ({why})" for why, places in absent.items()]
+    if verdict == DEPENDS:
+        found = {
+            o: [c.place for c in comparisons if c.outcome == o]
+            for o in (HOLDS, CONTRADICTED, UNDECIDED, FLAGGED, NOT_AVAILABLE)
+        }
+        words = [
+            f"{WORDS.get(outcome, outcome)} at {' and '.join(places)}" for outcome, places in found.items() if places
+        ]
+        parts[0] = f"{', '.join(words)}: {parts[0]}"
+    bar = f"; error bar {claim.error_bar:g} {_unit(claim)}" if verdict != NOT_COMPUTABLE else ""
+    return "; ".join(parts) + bar
+
+
+def _sentence(claim: m.Claim, c: Comparison) -> str:
+    """ "place: -8.25 against -7.69 (other): 0.56 eV below, contradicted"."""
+    assert c.value is not None and c.other_value is not None and c.margin is not None
+    near = abs(abs(c.margin) - (claim.error_bar or 0.0)) < 0.01
+    digits = 3 if near else 2
+    difference = c.value - c.other_value
+    side = "above" if difference > 0 else "below"
+    marks = f" ({c.why})" if c.why else ""
+    head = f"{c.place}: " if c.place else ""
+    return (
+        f"{head}{c.value:.{digits}f} against {c.other_value:.{digits}f} ({c.other}): "
+        f"{abs(difference):.{digits}f} {_unit(claim)} {side}, {WORDS[c.outcome]}{marks}"
+    )
+
+
+def _unit(claim: m.Claim) -> str:
+    return QUANTITIES[claim.quantity].unit if claim.quantity in QUANTITIES else ""

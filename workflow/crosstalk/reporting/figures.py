@@ -1,0 +1,384 @@
+"""Figures: frontier levels, binding and adsorption energies, structures. SVG and PNG, the same bytes for the same rows.
+
+Colours are Okabe and Ito's; every difference of colour is one of line style or hatch as well. A row without a number is
+written out at its place.
+"""
+
+import io
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from crosstalk.jobs import slug
+from crosstalk.observables.base import Row
+from crosstalk.plan import Plan
+from crosstalk.record import Store, write_atomically
+from crosstalk.reporting import structures, tables
+from crosstalk.units import ev_to_kcal_mol, kcal_mol_to_ev
+
+#: Okabe and Ito, Color Universal Design (2008).
+BLUE, VERMILION, ORANGE, SKY, GREEN, PURPLE = "#0072B2", "#D55E00", "#E69F00", "#56B4E9", "#009E73", "#CC79A7"
+SERIES = ((BLUE, ""), (ORANGE, "///"), (GREEN, "..."), (PURPLE, "xxx"), (SKY, "\\\\\\"))
+ALARM = "#b00020"
+WARNING = "FAKE ENGINE: made-up numbers"
+WIDTH = 7.0  # inches: a page's text width
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 7.5,
+    "axes.linewidth": 0.7,
+    "hatch.linewidth": 0.5,
+    "axes.spines.top": False,
+    "svg.hashsalt": "crosstalk",
+    "svg.fonttype": "path",
+}
+
+
+def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
+    """Write folder/figures/{frontier,binding,adsorption,structures}.{svg,png} and figures/structures/*.png."""
+    found, target = tables.rows(plan, store), Path(folder) / "figures"
+    warning = WARNING if tables.is_fake(plan) else ""
+    with matplotlib.rc_context(STYLE):
+        drawn = {
+            "frontier": frontier(found["frontier"], warning),
+            "binding": binding(found["binding"], warning),
+            "adsorption": adsorption(found["adsorption"], warning),
+        }
+        shown = structures.pictures(plan, store)
+        drawn["structures"] = structures.contact_sheet(shown, warning)
+        paths = [path for name, figure in drawn.items() for path in save(figure, target / name)]
+        shutil.rmtree(target / "structures", ignore_errors=True)  # pictures of earlier plans
+        names: dict[str, int] = {}
+        for picture in shown:
+            if picture.atoms is not None:
+                name = slug(picture.title)
+                names[name] = names.get(name, 0) + 1
+                label = name if names[name] == 1 else f"{name}-{names[name]}"
+                paths.append(_save(structures.portrait(picture), target / "structures" / f"{label}.png"))
+    return paths
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """stem.svg and stem.png."""
+    return [_save(figure, stem.with_name(f"{stem.name}.{kind}")) for kind in ("svg", "png")]
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    """Without a date or a version, so that the same figure has the same bytes; 300 dpi."""
+    nothing = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[path.suffix[1:]]
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format=path.suffix[1:], dpi=300, metadata=nothing)
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+# -- shared ------------------------------------------------------------------------------------------------------
+
+
+def _unique(rows: Sequence[Row], column: str) -> list[Any]:
+    return list(dict.fromkeys(row[column] for row in rows))
+
+
+def _figure(height: float, title: str, warning: str) -> Figure:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.suptitle(f"{title}\n{warning}" if warning else title, fontsize=9.5, color=ALARM if warning else "black")
+    return figure
+
+
+def empty(title: str, warning: str = "") -> Figure:
+    """What a table without rows looks like."""
+    figure = _figure(1.2, title, warning)
+    figure.text(0.5, 0.35, "no rows", ha="center", va="center", style="italic", fontsize=10)
+    return figure
+
+
+def _status(row: Row) -> str:
+    """Why a row has no number, in two words."""
+    words = tables.word(str(row.get("status")))
+    return "no number" if words in ("ok", "gated") else words
+
+
+def _mark(row: Row) -> str:
+    """A star for a number that missed a gate."""
+    return "*" if row.get("status") == "gated" else ""
+
+
+def _starred(rows: Sequence[Row]) -> list[Any]:
+    gated = any(row.get("status") == "gated" for row in rows)
+    return [Line2D([], [], ls="none", marker="$*$", color="black", label="missed a gate")] if gated else []
+
+
+def _names(axes: Axes, names: Sequence[str]) -> None:
+    """Names below the columns, slanted when they would not fit side by side."""
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.set_xticks(range(len(names)))
+    slanted = sum(len(name) for name in names) > 60 or len(names) > 8
+    axes.set_xticklabels(
+        names, rotation=35 if slanted else 0, ha="right" if slanted else "center", rotation_mode="anchor"
+    )
+    axes.tick_params(axis="x", length=0)
+
+
+# -- frontier levels ---------------------------------------------------------------------------------------------
+
+
+def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
+    """HOMO and LUMO of each species, a panel for each level; eV. The axis is broken in the gap, its scale is not."""
+    title = "Frontier levels: Kohn-Sham eigenvalues against vacuum (compare within one panel only)"
+    if not rows:
+        return empty(title, warning)
+    levels = _unique(rows, "level")
+    n_columns = 1 if len(_unique(rows, "species")) > 5 else min(len(levels), 2)
+    n_rows = math.ceil(len(levels) / n_columns)
+    span = {c: _span(rows, levels, c) for c in ("lumo_ev", "homo_ev")}
+    figure = _figure(n_rows * 3.1 + 0.8, title, warning)
+    panels = figure.subfigures(n_rows, n_columns, squeeze=False).ravel()
+    for k, level in enumerate(levels):
+        here = [row for row in rows if row["level"] == level]
+        panels[k].suptitle(level, fontsize=8.5)
+        upper, lower = panels[k].subplots(2, 1, sharex=True, height_ratios=[span["lumo_ev"], span["homo_ev"]])
+        _levels(upper, here, "lumo_ev", span["lumo_ev"])
+        _levels(lower, here, "homo_ev", span["homo_ev"])
+        _break(upper, lower)
+        _names(lower, [row["species"] for row in here])
+        panels[k].supylabel("energy / eV", fontsize=8)
+    figure.legend(handles=[*_level_legend(rows), *_starred(rows)], loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _span(rows: Sequence[Row], levels: Sequence[str], column: str) -> float:
+    """The largest range of a quantity in one panel, with room for the numbers; eV. All panels share it."""
+    ranges = [
+        [row[column] for row in rows if row["level"] == level and row.get(column) is not None] for level in levels
+    ]
+    return max((max(r) - min(r) for r in ranges if r), default=0.0) * 1.15 + 0.9
+
+
+def _levels(axes: Axes, rows: Sequence[Row], column: str, span: float) -> None:
+    """One short line for each species, its number above it; in words what is missing."""
+    known = [row[column] for row in rows if row.get(column) is not None]
+    middle = (max(known) + min(known)) / 2 if known else 0.0
+    axes.set_ylim(middle - span / 2, middle + span / 2)
+    for x, row in enumerate(rows):
+        value = row.get(column)
+        if value is None:
+            axes.text(x, middle, _status(row), ha="center", va="center", fontsize=7, style="italic", color=ALARM)
+            continue
+        for style in _line_styles(column, str(row.get("lumo_flag") or "")):
+            axes.plot([x - 0.33, x + 0.33], [value, value], solid_capstyle="butt", dash_capstyle="butt", **style)
+        text = f"{value:+.2f}{_mark(row)}" if column == "lumo_ev" else f"{value:.2f}{_mark(row)}"
+        axes.annotate(
+            text.replace("-", "\u2212"), (x, value), (0, 4), textcoords="offset points", ha="center", fontsize=7.5
+        )
+    if column == "lumo_ev" and middle - span / 2 < 0 < middle + span / 2:
+        axes.axhline(0, color="0.6", lw=0.6, ls=":", zorder=0)
+
+
+def _line_styles(column: str, flag: str) -> list[dict[str, Any]]:
+    """How a level is drawn: hollow when diffuse, dashed when unbound."""
+    if column == "homo_ev":
+        return [{"color": BLUE, "lw": 3.5}]
+    dash: Any = (0, (2.2, 1.1)) if "unbound" in flag else "-"
+    solid: dict[str, Any] = {"color": VERMILION, "lw": 3.5, "ls": dash}
+    return [solid, {"color": "white", "lw": 1.6}] if "diffuse" in flag else [solid]
+
+
+def _level_legend(rows: Sequence[Row]) -> list[Line2D | tuple[Line2D, ...]]:
+    """HOMO, and each kind of LUMO that occurs."""
+    flags = {str(row.get("lumo_flag") or "") for row in rows if row.get("lumo_ev") is not None}
+    words = {
+        "": "LUMO",
+        "unbound": "LUMO, unbound (positive)",
+        "diffuse": "LUMO, diffuse",
+        "unbound diffuse": "LUMO, unbound and diffuse",
+    }
+    handles: list[Any] = [Line2D([], [], label="HOMO", **_line_styles("homo_ev", "")[0])]
+    for flag in [flag for flag in words if flag in flags]:
+        face = "white" if "diffuse" in flag else VERMILION
+        line = "--" if "unbound" in flag else "-"
+        handles.append(
+            Patch(
+                facecolor=face, edgecolor=VERMILION if face == "white" else "white", ls=line, lw=1.1, label=words[flag]
+            )
+        )
+    return handles
+
+
+def _break(upper: Axes, lower: Axes) -> None:
+    """Two axes as one that is broken."""
+    upper.spines["bottom"].set_visible(False)
+    upper.tick_params(axis="x", bottom=False, labelbottom=False)
+    mark = {
+        "marker": [(-1, -0.5), (1, 0.5)],
+        "markersize": 6,
+        "ls": "none",
+        "color": "black",
+        "mec": "black",
+        "mew": 0.8,
+        "clip_on": False,
+    }
+    upper.plot([0], [0], transform=upper.transAxes, **mark)
+    lower.plot([0], [1], transform=lower.transAxes, **mark)
+
+
+# -- binding -----------------------------------------------------------------------------------------------------
+
+
+def binding(rows: Sequence[Row], warning: str = "") -> Figure:
+    """Binding energy of each species, a bar for each environment, a panel for each level; kcal/mol and eV."""
+    title = "Ion binding energies: E(ion) + E(remainder) \u2212 E(whole), positive = bound"
+    if not rows:
+        return empty(title, warning)
+    levels, environments = _unique(rows, "level"), _unique(rows, "environment")
+    names = _unique(rows, "species")
+    figure = _figure(len(levels) * 2.6 + 0.8, title, warning)
+    panels = figure.subplots(len(levels), 1, squeeze=False).ravel()
+    top = max((ev_to_kcal_mol(row["e_bind_ev"]) for row in rows if row["e_bind_ev"] is not None), default=1.0)
+    low = min((ev_to_kcal_mol(row["e_bind_ev"]) for row in rows if row["e_bind_ev"] is not None), default=0.0)
+    for axes, level in zip(panels, levels, strict=True):
+        for row in (row for row in rows if row["level"] == level):
+            _binding_bar(axes, row, names.index(row["species"]), environments)
+        axes.set_title(level)
+        axes.set_ylabel("binding energy / kcal/mol")
+        axes.set_ylim(min(0.0, low * 1.15), max(top, 0.0) * 1.15 or 1.0)
+        axes.axhline(0, color="black", lw=0.6)
+        axes.secondary_yaxis("right", functions=(kcal_mol_to_ev, ev_to_kcal_mol)).set_ylabel("eV")
+        _names(axes, names)
+    handles: list[Any] = [_patch(k, name) for k, name in enumerate(environments)]
+    if any(row.get("counterpoise_ev") is not None for row in rows):
+        handles.append(
+            Line2D(
+                [],
+                [],
+                ls="none",
+                marker="_",
+                ms=9,
+                mew=1.6,
+                color="black",
+                label="less basis-set superposition (counterpoise)",
+            )
+        )
+    figure.legend(handles=[*handles, *_starred(rows)], loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def _patch(k: int, label: str) -> Patch:
+    colour, hatch = SERIES[k % len(SERIES)]
+    return Patch(facecolor=colour, edgecolor="white" if hatch else colour, hatch=hatch, label=label)
+
+
+def _binding_bar(axes: Axes, row: Row, x: int, environments: Sequence[str]) -> None:
+    k, width = environments.index(row["environment"]), 0.8 / len(environments)
+    at = x - 0.4 + (k + 0.5) * width
+    if row["e_bind_ev"] is None:
+        axes.annotate(
+            _status(row),
+            (at, 0),
+            (0, 4),
+            textcoords="offset points",
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            style="italic",
+            color=ALARM,
+        )
+        return
+    value = ev_to_kcal_mol(row["e_bind_ev"])
+    colour, hatch = SERIES[k % len(SERIES)]
+    axes.bar(at, value, width * 0.92, color=colour, edgecolor="white" if hatch else colour, hatch=hatch, lw=0)
+    if row.get("counterpoise_ev") is not None:
+        axes.plot(at, value - ev_to_kcal_mol(row["counterpoise_ev"]), marker="_", ms=width * 42, mew=1.4, color="black")
+    up = value >= 0
+    axes.annotate(
+        f"{value:.1f}{_mark(row)}",
+        (at, value),
+        (0, 2 if up else -2),
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if up else "top",
+        fontsize=7.5,
+    )
+
+
+# -- adsorption --------------------------------------------------------------------------------------------------
+
+
+def adsorption(rows: Sequence[Row], warning: str = "") -> Figure:
+    """Adsorption energy and its dispersion part on each surface, a panel for each adsorbate and level; eV."""
+    title = "Adsorption energies: E(slab+molecule) \u2212 E(slab) \u2212 E(molecule), lowest pose"
+    if not rows:
+        return empty(title, warning)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["adsorbate"], row["level"]), []).append(row)
+    lines = [len(group) for group in groups.values()]
+    figure = _figure(sum(lines) * 0.5 + len(groups) * 0.65 + 0.8, title, warning)
+    panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True, height_ratios=lines).ravel()
+    for axes, ((adsorbate, level), group) in zip(panels, groups.items(), strict=True):
+        for y, row in enumerate(group):
+            _adsorption_bars(axes, row, y)
+        axes.set_title(f"{adsorbate}, {level}")
+        axes.set_yticks(range(len(group)), [row["surface"] for row in group])
+        axes.set_ylim(len(group) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.axvline(0, color="black", lw=0.6)
+        axes.margins(x=0.14)
+    _room(panels[0], rows)
+    panels[-1].set_xlabel("adsorption energy / eV   (negative = bound)")
+    handles: list[Any] = [_patch(0, "total"), _patch(1, "dispersion part")]
+    figure.legend(handles=[*handles, *_starred(rows)], loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _adsorption_bars(axes: Axes, row: Row, y: int) -> None:
+    if row["e_ads_ev"] is None:
+        axes.annotate(
+            _status(row),
+            (0, y),
+            (-4, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=7.5,
+            style="italic",
+            color=ALARM,
+        )
+        return
+    for k, (column, shift) in enumerate((("e_ads_ev", -0.19), ("e_disp_ev", 0.19))):
+        value = row.get(column)
+        if value is None:
+            continue
+        colour, hatch = SERIES[k]
+        axes.barh(y + shift, value, 0.34, color=colour, edgecolor="white" if hatch else colour, hatch=hatch, lw=0)
+        text = f"{value:.2f}{_mark(row) if k == 0 else ''}".replace("-", "\u2212")
+        left = value <= 0
+        axes.annotate(
+            text,
+            (value, y + shift),
+            (-3 if left else 3, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=7.5,
+        )
+
+
+def _room(axes: Axes, rows: Sequence[Row]) -> None:
+    """Limits that leave room for the numbers and for words where there is no number."""
+    values = [row[c] for row in rows for c in ("e_ads_ev", "e_disp_ev") if row.get(c) is not None] or [-1.0]
+    low, high = min(0.0, *values), max(0.0, *values)
+    axes.set_xlim(low - 0.14 * (high - low), high + (0.14 if high > 0 else 0.03) * (high - low))

@@ -1,0 +1,45 @@
+"""Surfaces: slabs, and periodic energies with work functions and band edges."""
+
+
+rule build_slabs:
+    # IN   nothing but the spec of the surface
+    # OUT  the primitive slab, built and relaxed
+    input:
+        CAMPAIGN.inputs("build_slabs"),
+    output:
+        "results/jobs/build_slabs/{job}.json",
+    log:
+        "results/logs/build_slabs/{job}.log",
+    params:
+        specs=CAMPAIGN.specs("build_slabs"),
+        options=CAMPAIGN.options,
+    threads: CAMPAIGN.ranks("build_slabs")
+    resources:
+        mem_mb=CAMPAIGN.memory_mb("build_slabs"),
+        runtime=CAMPAIGN.minutes("build_slabs"),
+    conda:
+        "../../envs/surfaces.yaml"
+    shell:
+        "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"
+
+
+rule compute_surfaces:
+    # IN   slabs or adsorption systems
+    # OUT  energies, work functions and band edges
+    input:
+        CAMPAIGN.inputs("compute_surfaces"),
+    output:
+        "results/jobs/compute_surfaces/{job}.json",
+    log:
+        "results/logs/compute_surfaces/{job}.log",
+    params:
+        specs=CAMPAIGN.specs("compute_surfaces"),
+        options=CAMPAIGN.options,
+    threads: CAMPAIGN.ranks("compute_surfaces")
+    resources:
+        mem_mb=CAMPAIGN.memory_mb("compute_surfaces"),
+        runtime=CAMPAIGN.minutes("compute_surfaces"),
+    conda:
+        "../../envs/surfaces.yaml"
+    shell:
+        "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"
