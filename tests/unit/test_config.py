@@ -43,7 +43,7 @@ MISTAKES = [
     ("species", "species.EC.multiplicity", "one", ["'EC'", "multiplicity", "integer"]),
     ("species", "species.ethylene", {"smiles": "C1COC(=O)O1"}, ["'ethylene'", "means the same as 'EC'"]),
     ("species", "species.LMC.dissociation.remainder", "LiCO3-", ["'LMC'", "do not balance"]),
-    ("species", "species.LMC.dissociation.ion", "Li", ["'LMC'", "unknown species 'Li'", "did you mean 'Li+'"]),
+    ("species", "species.LMC.dissociation.ion", "Li", ["'LMC'", "unknown species 'Li'", "did you mean", "'Li+'"]),
     ("species", "species.new", {"geometry": "nowhere.xyz", "charge": 0}, ["'new'", "nowhere.xyz", "cannot be read"]),
     ("species", "species.new", {"title": "nothing"}, ["'new'", "exactly one of smiles, geometry"]),
     ("levels", ["levels", "b3lyp-d3/6-31g*", "functional"], "b3lip", ["levels.yaml", "unknown functional 'b3lip'", "did you mean"]),

@@ -45,7 +45,12 @@ class PhysicsFailure(Exception):
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` for the nearest allowed spelling, or an empty string when nothing is near."""
-    names = [str(a) for a in allowed]
-    lower = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.6)
-    return f" (did you mean '{lower[close[0]]}'?)" if close else ""
+    names = {str(a).lower(): str(a) for a in allowed}
+    wanted = str(name).lower()
+    close = difflib.get_close_matches(wanted, names, n=2, cutoff=0.6)
+    as_near = [c for c in close if _likeness(wanted, c) == _likeness(wanted, close[0])]
+    return f" (did you mean {' or '.join(repr(names[c]) for c in as_near)}?)" if close else ""
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()

@@ -18,7 +18,7 @@ def pyscf_problems(level: PyscfLevel) -> Iterator[str]:
         yield f"key 'functional': {text}"
     for key in ("basis", "density_fit"):
         name = getattr(level, key)
-        if name is not None and (text := remembered(f"basis {name} H", lambda name=name: _basis(name, "H"))):
+        if name is not None and (text := remembered(f"basis {name} C", lambda name=name: _basis(name, "C"))):
             yield f"key '{key}': {text}"
     if level.dispersion is not None:
         from crosstalk.engines.corrections import supported
@@ -77,13 +77,20 @@ def _functional(name: str) -> str:
 
 
 def _basis(name: str, element: str) -> str:
+    import warnings
+
     from pyscf.gto import basis
 
-    try:
-        basis.load(name, element)
-    except Exception:
-        key = basis._format_basis_name(name)
-        if key in basis.ALIAS or key in basis.GTH_ALIAS or basis._is_pople_basis(key):
+    def loads(symbol: str) -> bool:
+        try:
+            return bool(basis.load(name, symbol))
+        except Exception:
+            return False
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an advice to install another package
+        if loads(element):
+            return ""
+        if any(loads(symbol) for symbol in ("H", "C", "O", "Li", "Si")):
             return f"basis '{name}' has no functions for {element}"
-        return f"unknown basis '{name}'{nearest(name, basis.ALIAS)}"
-    return ""
+    return f"unknown basis '{name}'{nearest(name, basis.ALIAS)}"

@@ -35,7 +35,7 @@ class Described(Model):
 class Dissociation(Model):
     """Which ion is removed, and what it leaves: whole -> ion + remainder. Atoms and charge must balance."""
 
-    ion: str = Field(description="species that is removed, e.g. Li+")
+    ion: str = Field(description="species that is removed, a single ion")
     remainder: str = Field(description="species that is left")
 
 

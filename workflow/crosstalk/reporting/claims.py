@@ -26,12 +26,13 @@ HOLDS, CONTRADICTED, UNDECIDED, FLAGGED, NOT_AVAILABLE = (
     "flagged",
     "not available",
 )
-#: How an outcome reads at the end of a comparison, and before a list of places.
+#: How an outcome reads at the end of a comparison, and before its places.
 WORDS = {
     HOLDS: "holds",
     CONTRADICTED: "contradicted",
     UNDECIDED: "within the error bar",
     FLAGGED: "flagged, no evidence",
+    NOT_AVAILABLE: "not available",
 }
 
 REPRODUCED, DEPENDS, NOT_COMPUTABLE = "reproduced", "depends", "not computable"
@@ -133,8 +134,9 @@ def _comparisons(claim: m.Claim, rows: Sequence[Row], config: Config) -> Iterato
         places.setdefault(tuple(str(r[column]) for column in within if column in r), []).append(r)
     for place, here in places.items():
         for member in subjects:
-            where = [*place, *([_name(member)] if len(subjects) > 1 else [])]
-            yield _compare(claim, ", ".join(where), member, [o for o in others if o != member], here)
+            first, *rest = [*place, *([_name(member)] if len(subjects) > 1 or not place else [])]
+            where = f"{first} ({', '.join(rest)})" if rest else first
+            yield _compare(claim, where, member, [o for o in others if o != member], here)
 
 
 def _compare(
@@ -219,17 +221,12 @@ def _evidence(claim: m.Claim, verdict: str, comparisons: Sequence[Comparison]) -
         if c.outcome == NOT_AVAILABLE:
             absent.setdefault(c.why, []).append(c.place)
     parts += [f"not available at {', '.join(places)} ({why})" for why, places in absent.items()]
+    where = ""
     if verdict == DEPENDS:
-        found = {
-            o: [c.place for c in comparisons if c.outcome == o]
-            for o in (HOLDS, CONTRADICTED, UNDECIDED, FLAGGED, NOT_AVAILABLE)
-        }
-        words = [
-            f"{WORDS.get(outcome, outcome)} at {' and '.join(places)}" for outcome, places in found.items() if places
-        ]
-        parts[0] = f"{', '.join(words)}: {parts[0]}"
+        found = {o: [c.place for c in comparisons if c.outcome == o] for o in WORDS}
+        where = "; ".join(f"{WORDS[o]} at {' and '.join(places)}" for o, places in found.items() if places) + ". "
     bar = f"; error bar {claim.error_bar:g} {_unit(claim)}" if verdict != NOT_COMPUTABLE else ""
-    return "; ".join(parts) + bar
+    return where + "; ".join(parts) + bar
 
 
 def _sentence(claim: m.Claim, c: Comparison) -> str:
@@ -240,9 +237,8 @@ def _sentence(claim: m.Claim, c: Comparison) -> str:
     difference = c.value - c.other_value
     side = "above" if difference > 0 else "below"
     marks = f" ({c.why})" if c.why else ""
-    head = f"{c.place}: " if c.place else ""
     return (
-        f"{head}{c.value:.{digits}f} against {c.other_value:.{digits}f} ({c.other}): "
+        f"{c.place}: {c.value:.{digits}f} against {c.other_value:.{digits}f} ({c.other}): "
         f"{abs(difference):.{digits}f} {_unit(claim)} {side}, {WORDS[c.outcome]}{marks}"
     )
 

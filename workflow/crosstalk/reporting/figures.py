@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from crosstalk.jobs import slug
 from crosstalk.observables.base import Row
 from crosstalk.plan import Plan
-from crosstalk.record import Store, write_atomically
+from crosstalk.record import USABLE, Store, write_atomically
 from crosstalk.reporting import structures, tables
 from crosstalk.units import ev_to_kcal_mol, kcal_mol_to_ev
 
@@ -30,7 +30,7 @@ SERIES = ((BLUE, ""), (ORANGE, "///"), (GREEN, "..."), (PURPLE, "xxx"), (SKY, "\
 ALARM = "#b00020"
 WARNING = "FAKE ENGINE: made-up numbers"
 WIDTH = 7.0  # inches: a page's text width
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 9,
@@ -41,6 +41,7 @@ STYLE: dict[str, Any] = {
     "axes.linewidth": 0.7,
     "hatch.linewidth": 0.5,
     "axes.spines.top": False,
+    "axes.spines.right": False,
     "svg.hashsalt": "crosstalk",
     "svg.fonttype": "path",
 }
@@ -105,15 +106,30 @@ def empty(title: str, warning: str = "") -> Figure:
     return figure
 
 
-def _status(row: Row) -> str:
-    """Why a row has no number, in two words."""
-    words = tables.word(str(row.get("status")))
-    return "no number" if words in ("ok", "gated") else words
-
-
 def _mark(row: Row) -> str:
     """A star for a number that missed a gate."""
     return "*" if row.get("status") == "gated" else ""
+
+
+def _tell(axes: Axes, text: str, at: tuple[float, float], shift: tuple[int, int], **style: Any) -> None:
+    """Words or a number beside a point; `shift` in points. Minus signs as printers set them."""
+    plain: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5}
+    axes.annotate(text.replace("-", "\u2212"), at, shift, **plain | style)
+
+
+def _lack(axes: Axes, row: Row, at: tuple[float, float], shift: tuple[int, int], **style: Any) -> None:
+    """Why there is no number, written at its place."""
+    status = tables.word(str(row.get("status")))
+    words = "no number" if status in USABLE else status
+    if "rotation" not in style:  # there is more room above than beside
+        words = words.replace(" ", "\n")
+    _tell(axes, words, at, shift, style="italic", color=ALARM, **style)
+
+
+def _fill(k: int) -> dict[str, Any]:
+    """Colour and hatch of the k-th series of bars."""
+    colour, hatch = SERIES[k % len(SERIES)]
+    return {"facecolor": colour, "edgecolor": "white" if hatch else colour, "hatch": hatch}
 
 
 def _starred(rows: Sequence[Row]) -> list[Any]:
@@ -144,7 +160,7 @@ def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
     n_columns = 1 if len(_unique(rows, "species")) > 5 else min(len(levels), 2)
     n_rows = math.ceil(len(levels) / n_columns)
     span = {c: _span(rows, levels, c) for c in ("lumo_ev", "homo_ev")}
-    figure = _figure(n_rows * 3.1 + 0.8, title, warning)
+    figure = _figure(n_rows * (2.5 if n_columns == 1 else 3.0) + 0.8, title, warning)
     panels = figure.subfigures(n_rows, n_columns, squeeze=False).ravel()
     for k, level in enumerate(levels):
         here = [row for row in rows if row["level"] == level]
@@ -155,7 +171,7 @@ def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
         _break(upper, lower)
         _names(lower, [row["species"] for row in here])
         panels[k].supylabel("energy / eV", fontsize=8)
-    figure.legend(handles=[*_level_legend(rows), *_starred(rows)], loc="outside lower center", ncols=3, frameon=False)
+    _level_legend(figure, rows)
     return figure
 
 
@@ -175,14 +191,12 @@ def _levels(axes: Axes, rows: Sequence[Row], column: str, span: float) -> None:
     for x, row in enumerate(rows):
         value = row.get(column)
         if value is None:
-            axes.text(x, middle, _status(row), ha="center", va="center", fontsize=7, style="italic", color=ALARM)
+            _lack(axes, row, (x, middle), (0, 0), va="center")
             continue
         for style in _line_styles(column, str(row.get("lumo_flag") or "")):
             axes.plot([x - 0.33, x + 0.33], [value, value], solid_capstyle="butt", dash_capstyle="butt", **style)
         text = f"{value:+.2f}{_mark(row)}" if column == "lumo_ev" else f"{value:.2f}{_mark(row)}"
-        axes.annotate(
-            text.replace("-", "\u2212"), (x, value), (0, 4), textcoords="offset points", ha="center", fontsize=7.5
-        )
+        _tell(axes, text, (x, value), (0, 4))
     if column == "lumo_ev" and middle - span / 2 < 0 < middle + span / 2:
         axes.axhline(0, color="0.6", lw=0.6, ls=":", zorder=0)
 
@@ -196,40 +210,31 @@ def _line_styles(column: str, flag: str) -> list[dict[str, Any]]:
     return [solid, {"color": "white", "lw": 1.6}] if "diffuse" in flag else [solid]
 
 
-def _level_legend(rows: Sequence[Row]) -> list[Line2D | tuple[Line2D, ...]]:
-    """HOMO, and each kind of LUMO that occurs."""
+def _level_legend(figure: Figure, rows: Sequence[Row]) -> None:
+    """HOMO, and each kind of LUMO that occurs, drawn as in the panels."""
     flags = {str(row.get("lumo_flag") or "") for row in rows if row.get("lumo_ev") is not None}
     words = {
         "": "LUMO",
-        "unbound": "LUMO, unbound (positive)",
-        "diffuse": "LUMO, diffuse",
-        "unbound diffuse": "LUMO, unbound and diffuse",
+        "unbound": "unbound LUMO (positive)",
+        "diffuse": "diffuse LUMO",
+        "unbound diffuse": "unbound and diffuse LUMO",
     }
-    handles: list[Any] = [Line2D([], [], label="HOMO", **_line_styles("homo_ev", "")[0])]
-    for flag in [flag for flag in words if flag in flags]:
-        face = "white" if "diffuse" in flag else VERMILION
-        line = "--" if "unbound" in flag else "-"
-        handles.append(
-            Patch(
-                facecolor=face, edgecolor=VERMILION if face == "white" else "white", ls=line, lw=1.1, label=words[flag]
-            )
-        )
-    return handles
+    handles: list[Any] = [Line2D([], [], **_line_styles("homo_ev", "")[0])]
+    handles += [tuple(Line2D([], [], **s) for s in _line_styles("lumo_ev", flag)) for flag in words if flag in flags]
+    labels = ["HOMO", *(text for flag, text in words.items() if flag in flags)]
+    for star in _starred(rows):
+        handles.append(star)
+        labels.append(str(star.get_label()))
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False, handlelength=3.2
+    )
 
 
 def _break(upper: Axes, lower: Axes) -> None:
     """Two axes as one that is broken."""
     upper.spines["bottom"].set_visible(False)
     upper.tick_params(axis="x", bottom=False, labelbottom=False)
-    mark = {
-        "marker": [(-1, -0.5), (1, 0.5)],
-        "markersize": 6,
-        "ls": "none",
-        "color": "black",
-        "mec": "black",
-        "mew": 0.8,
-        "clip_on": False,
-    }
+    mark: dict[str, Any] = {"marker": [(-1, -0.5), (1, 0.5)], "ms": 6, "ls": "none", "color": "black", "clip_on": False}
     upper.plot([0], [0], transform=upper.transAxes, **mark)
     lower.plot([0], [1], transform=lower.transAxes, **mark)
 
@@ -255,63 +260,28 @@ def binding(rows: Sequence[Row], warning: str = "") -> Figure:
         axes.set_ylabel("binding energy / kcal/mol")
         axes.set_ylim(min(0.0, low * 1.15), max(top, 0.0) * 1.15 or 1.0)
         axes.axhline(0, color="black", lw=0.6)
-        axes.secondary_yaxis("right", functions=(kcal_mol_to_ev, ev_to_kcal_mol)).set_ylabel("eV")
+        axes.secondary_yaxis("right", functions=(kcal_mol_to_ev, ev_to_kcal_mol)).set_ylabel("binding energy / eV")
         _names(axes, names)
-    handles: list[Any] = [_patch(k, name) for k, name in enumerate(environments)]
+    handles: list[Any] = [Patch(label=name, **_fill(k)) for k, name in enumerate(environments)]
     if any(row.get("counterpoise_ev") is not None for row in rows):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                ls="none",
-                marker="_",
-                ms=9,
-                mew=1.6,
-                color="black",
-                label="less basis-set superposition (counterpoise)",
-            )
-        )
+        tick: dict[str, Any] = {"ls": "none", "marker": "_", "ms": 9, "mew": 1.6, "color": "black"}
+        handles.append(Line2D([], [], label="less basis-set superposition (counterpoise)", **tick))
     figure.legend(handles=[*handles, *_starred(rows)], loc="outside lower center", ncols=4, frameon=False)
     return figure
-
-
-def _patch(k: int, label: str) -> Patch:
-    colour, hatch = SERIES[k % len(SERIES)]
-    return Patch(facecolor=colour, edgecolor="white" if hatch else colour, hatch=hatch, label=label)
 
 
 def _binding_bar(axes: Axes, row: Row, x: int, environments: Sequence[str]) -> None:
     k, width = environments.index(row["environment"]), 0.8 / len(environments)
     at = x - 0.4 + (k + 0.5) * width
     if row["e_bind_ev"] is None:
-        axes.annotate(
-            _status(row),
-            (at, 0),
-            (0, 4),
-            textcoords="offset points",
-            rotation=90,
-            ha="center",
-            va="bottom",
-            fontsize=7,
-            style="italic",
-            color=ALARM,
-        )
+        _lack(axes, row, (at, 0), (0, 4), rotation=90, va="bottom")
         return
     value = ev_to_kcal_mol(row["e_bind_ev"])
-    colour, hatch = SERIES[k % len(SERIES)]
-    axes.bar(at, value, width * 0.92, color=colour, edgecolor="white" if hatch else colour, hatch=hatch, lw=0)
+    axes.bar(at, value, width * 0.92, lw=0, **_fill(k))
     if row.get("counterpoise_ev") is not None:
         axes.plot(at, value - ev_to_kcal_mol(row["counterpoise_ev"]), marker="_", ms=width * 42, mew=1.4, color="black")
-    up = value >= 0
-    axes.annotate(
-        f"{value:.1f}{_mark(row)}",
-        (at, value),
-        (0, 2 if up else -2),
-        textcoords="offset points",
-        ha="center",
-        va="bottom" if up else "top",
-        fontsize=7.5,
-    )
+    shift, side = ((0, 2), "bottom") if value >= 0 else ((0, -2), "top")
+    _tell(axes, f"{value:.1f}{_mark(row)}", (at, value), shift, va=side)
 
 
 # -- adsorption --------------------------------------------------------------------------------------------------
@@ -336,45 +306,23 @@ def adsorption(rows: Sequence[Row], warning: str = "") -> Figure:
         axes.set_ylim(len(group) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.axvline(0, color="black", lw=0.6)
-        axes.margins(x=0.14)
     _room(panels[0], rows)
     panels[-1].set_xlabel("adsorption energy / eV   (negative = bound)")
-    handles: list[Any] = [_patch(0, "total"), _patch(1, "dispersion part")]
+    handles: list[Any] = [Patch(label=name, **_fill(k)) for k, name in enumerate(("total", "dispersion part"))]
     figure.legend(handles=[*handles, *_starred(rows)], loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
 def _adsorption_bars(axes: Axes, row: Row, y: int) -> None:
     if row["e_ads_ev"] is None:
-        axes.annotate(
-            _status(row),
-            (0, y),
-            (-4, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=7.5,
-            style="italic",
-            color=ALARM,
-        )
+        _lack(axes, row, (0, y), (-4, 0), ha="right", va="center", rotation=0)
         return
     for k, (column, shift) in enumerate((("e_ads_ev", -0.19), ("e_disp_ev", 0.19))):
         value = row.get(column)
-        if value is None:
-            continue
-        colour, hatch = SERIES[k]
-        axes.barh(y + shift, value, 0.34, color=colour, edgecolor="white" if hatch else colour, hatch=hatch, lw=0)
-        text = f"{value:.2f}{_mark(row) if k == 0 else ''}".replace("-", "\u2212")
-        left = value <= 0
-        axes.annotate(
-            text,
-            (value, y + shift),
-            (-3 if left else 3, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            fontsize=7.5,
-        )
+        if value is not None:
+            axes.barh(y + shift, value, 0.34, lw=0, **_fill(k))
+            beside, side = ((-3, 0), "right") if value <= 0 else ((3, 0), "left")
+            _tell(axes, f"{value:.2f}{_mark(row) if k == 0 else ''}", (value, y + shift), beside, ha=side, va="center")
 
 
 def _room(axes: Axes, rows: Sequence[Row]) -> None:

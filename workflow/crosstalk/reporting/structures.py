@@ -5,7 +5,7 @@ alkali and alkaline-earth cations, which are ionic. Farther atoms are paler.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,10 @@ BALL, STICK = 0.48, 0.085
 FOG = {"molecule": 0.15, "side": 0.35, "top": 0.65}
 #: A bare slab is shown at least this wide, Angstrom.
 SLAB_WIDTH = 9.0
-COLUMNS, CELL_INCHES, TITLE_INCHES = 4, 1.72, 0.42
+#: A page's text width, room for a title, and from how many molecules on a page has more and smaller pictures.
+PAGE_INCHES, TITLE_INCHES, MANY = 6.9, 0.4, 12
+#: A cell is never narrower than this, Angstrom.
+SPAN = 6.0
 
 
 # -- selection ---------------------------------------------------------------------------------------------------
@@ -86,13 +89,11 @@ def pictures(plan: Plan, store: Store) -> list[Picture]:
         atoms = geometry_of(spec, plan, store)
         if atoms is None or len(atoms) > 1:
             found.append(Picture(name, "molecule", atoms, tables.word(read(spec).status)))
-    slabs = {
-        e.subject["surface"]: e.specs["slab"] for e in plan.entries if "slab" in e.specs and "surface" in e.subject
-    }
-    for name, spec in slabs.items():
-        if spec.step == "slab":
-            atoms = geometry_of(spec, plan, store)
-            found.append(Picture(name, "slab", None if atoms is None else _wide(atoms), tables.word(read(spec).status)))
+    for spec in (spec for spec in plan.specs.values() if spec.step == "slab"):
+        atoms = geometry_of(spec, plan, store)
+        found.append(
+            Picture(spec.label, "slab", None if atoms is None else _wide(atoms), tables.word(read(spec).status))
+        )
     rows = tables.rows(plan, store)["adsorption"]
     for entry, row in zip(plan.table("adsorption"), rows, strict=True):
         title = f"{entry.subject['adsorbate']} on {entry.subject['surface']}\n{entry.subject['level']}"
@@ -157,7 +158,9 @@ def paint(axes: "Axes", atoms: "Atoms", view: str, angstrom_per_inch: float) -> 
 
     rotation = project(atoms, view)
     turned = atoms.positions @ rotation
-    centre = (turned.max(axis=0) + turned.min(axis=0)) / 2
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) @ atoms.cell.array[:2]
+    extreme = np.vstack([turned, corners]) if view == "top" else turned
+    centre = (extreme.max(axis=0) + extreme.min(axis=0)) / 2
     turned = turned - centre
     depth = turned[:, 2]
     fog = FOG[view] * (depth.max() - depth) / max(float(np.ptp(depth)), 4.0)
@@ -178,7 +181,7 @@ def paint(axes: "Axes", atoms: "Atoms", view: str, angstrom_per_inch: float) -> 
     if view == "molecule":
         _letters(axes, atoms, turned, radii, angstrom_per_inch)
     if view == "top" and atoms.pbc.any():
-        corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) @ atoms.cell.array[:2, :2] - centre[:2]
+        corners = corners - centre
         axes.plot(corners[:, 0], corners[:, 1], color="0.35", lw=0.7, ls=(0, (4, 2)), zorder=1)
 
 
@@ -191,10 +194,14 @@ def _ball(at: np.ndarray, radius: float, colour: np.ndarray, fog: float) -> list
     shine = colour + (1 - colour) * 0.8
     shift = np.array([-0.25, 0.28]) * radius
     return [
-        Circle(at[:2], radius, facecolor=colour * 0.92, edgecolor=edge, lw=0.45),
-        Circle(at[:2] + 0.6 * shift, 0.62 * radius, facecolor=light, edgecolor="none", alpha=0.6),
-        Circle(at[:2] + 1.2 * shift, 0.22 * radius, facecolor=shine, edgecolor="none", alpha=0.9),
+        Circle(_xy(at), radius, facecolor=colour * 0.92, edgecolor=edge, lw=0.45),
+        Circle(_xy(at[:2] + 0.6 * shift), 0.62 * radius, facecolor=light, edgecolor="none", alpha=0.6),
+        Circle(_xy(at[:2] + 1.2 * shift), 0.22 * radius, facecolor=shine, edgecolor="none", alpha=0.9),
     ]
+
+
+def _xy(at: np.ndarray) -> tuple[float, float]:
+    return float(at[0]), float(at[1])
 
 
 def _stick(start: np.ndarray, end: np.ndarray, colour: np.ndarray, fog: float, ionic: bool) -> list[Any]:
@@ -237,98 +244,105 @@ def _letters(axes: "Axes", atoms: "Atoms", turned: np.ndarray, radii: np.ndarray
         if symbol == "H" or hidden:
             continue
         size = 72 * 2 * radii[i] / angstrom_per_inch * (0.62 if len(symbol) == 1 else 0.5)
-        axes.text(*turned[i, :2], symbol, fontsize=size, ha="center", va="center_baseline", color="black", zorder=3)
+        axes.text(*_xy(turned[i]), symbol, fontsize=size, ha="center", va="center_baseline", color="black", zorder=3)
 
 
 # -- figures -----------------------------------------------------------------------------------------------------
 
 
-def _extent(atoms: "Atoms", view: str) -> float:
-    """The larger side of a picture, Angstrom."""
+def extent(atoms: "Atoms", view: str) -> np.ndarray:
+    """Width and height of a picture, Angstrom."""
     from ase.data import covalent_radii
 
-    turned = (atoms.positions @ project(atoms, view))[:, :2]
-    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) @ atoms.cell.array[:2, :2] if view == "top" else turned
-    both = np.vstack([turned, corners])
-    return float(np.ptp(both, axis=0).max()) + 2 * BALL * float(covalent_radii[atoms.numbers].max()) + 0.4
+    shown = (atoms.positions @ project(atoms, view))[:, :2]
+    if view == "top":
+        shown = np.vstack([shown, np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) @ atoms.cell.array[:2, :2]])
+    return np.ptp(shown, axis=0) + 2 * BALL * float(covalent_radii[atoms.numbers].max()) + 0.5
 
 
-def scales(shown: Sequence[Picture]) -> dict[str, float]:
-    """Angstrom that a cell spans, by kind: pictures of one kind are comparable by eye."""
-    spans: dict[str, float] = {}
+def spans(shown: Sequence[Picture]) -> dict[str, float]:
+    """Angstrom that a cell is wide, by kind: pictures of one kind on a page have one scale."""
+    widths: dict[str, float] = {}
     for picture in shown:
-        for view in picture.views if picture.atoms is not None else ():
-            spans[picture.kind] = max(spans.get(picture.kind, 6.0), _extent(picture.atoms, view))
-    return spans
+        if picture.atoms is not None:
+            wide = [float(extent(picture.atoms, view)[0]) for view in picture.views]
+            widths[picture.kind] = max(widths.get(picture.kind, SPAN), *wide)
+    return widths
 
 
-def _cell(figure: "Figure", box: tuple[float, float, float, float], picture: Picture, view: str, span: float) -> None:
-    """One view in a box (left, bottom, width, height; inches)."""
-    width, height = figure.get_size_inches()
-    axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
-    axes.set(xlim=(-span / 2, span / 2), ylim=(-span / 2, span / 2), aspect="equal")
-    axes.axis("off")
-    if picture.atoms is None:
-        axes.text(0, 0, picture.note, ha="center", va="center", fontsize=8, style="italic", color="0.3")
-        return
-    paint(axes, picture.atoms, view, span / box[2])
+def _tallest(row: Sequence[Picture], span: float) -> float:
+    """Height of a row over the width of a cell."""
+    tall = [float(extent(p.atoms, view)[1]) for p in row if p.atoms is not None for view in p.views]
+    return max([*tall, 0.3 * span]) / span
 
 
 def contact_sheet(shown: Sequence[Picture], warning: str = "") -> "Figure":
     """All structures on one page; molecules first, then slabs in side and top view, with a scale bar for each kind."""
     from matplotlib.figure import Figure
 
-    spans = scales(shown)
-    kinds = [[p for p in shown if p.kind == kind] for kind in ("molecule", "slab")]
-    each = [COLUMNS, COLUMNS // 2]
-    n_rows = sum(math.ceil(len(group) / n) for group, n in zip(kinds, each, strict=True))
-    head = 0.3 if warning else 0.05
-    height = max(n_rows, 1) * (CELL_INCHES + TITLE_INCHES) + head + 0.35
-    figure = Figure(figsize=(COLUMNS * CELL_INCHES, height))
-    if warning:
-        figure.text(
-            0.5, 1 - 0.15 / height, warning, ha="center", va="center", fontsize=9, color="#b00020", weight="bold"
-        )
-    if not shown:
+    widths = spans(shown)
+    columns = 4 if sum(picture.kind == "molecule" for picture in shown) <= MANY else 6
+    cell = PAGE_INCHES / columns
+    rows: list[list[Picture]] = []
+    for kind, n in (("molecule", columns), ("slab", columns // 2)):
+        group = [picture for picture in shown if picture.kind == kind]
+        rows += [group[k : k + n] for k in range(0, len(group), n)]
+    heights = [_tallest(row, widths.get(row[0].kind, SPAN)) * cell for row in rows]
+    head = 0.3 if warning else 0.0
+    height = sum(heights) + len(rows) * TITLE_INCHES + head + (0.4 if rows else 1.0)
+    figure = Figure(figsize=(PAGE_INCHES, height))
+    figure.text(0.5, 1 - 0.15 / height, warning, ha="center", va="center", fontsize=9, color="#b00020", weight="bold")
+    if not rows:
         figure.text(0.5, 0.5, "no rows", ha="center", va="center", fontsize=9, style="italic")
-    top = height - head
-    for group, n in zip(kinds, each, strict=True):
-        for k, picture in enumerate(group):
-            step = COLUMNS * CELL_INCHES / n
-            left, bottom = (k % n) * step, top - (k // n + 1) * (CELL_INCHES + TITLE_INCHES)
-            _titled(figure, left, bottom, step, picture, spans.get(picture.kind, 6.0))
-        top -= math.ceil(len(group) / n) * (CELL_INCHES + TITLE_INCHES)
-    _scale_bars(figure, spans)
+    bottom = height - head
+    for row, tall in zip(rows, heights, strict=True):
+        bottom -= tall + TITLE_INCHES
+        for k, picture in enumerate(row):
+            left = k * cell * len(picture.views)
+            _titled(figure, (left, bottom, cell, tall), picture, widths.get(picture.kind, SPAN))
+    _scale_bars(figure, widths, cell)
     return figure
-
-
-def _titled(figure: "Figure", left: float, bottom: float, width: float, picture: Picture, span: float) -> None:
-    """A picture's views side by side under its title. Inches."""
-    total, height = figure.get_size_inches()
-    title = picture.title + ("" if picture.kind == "molecule" else " (side, top)")
-    figure.text(
-        (left + width / 2) / total, (bottom + CELL_INCHES + 0.05) / height, title, ha="center", va="bottom", fontsize=8
-    )
-    for k, view in enumerate(picture.views):
-        _cell(figure, (left + k * CELL_INCHES, bottom, CELL_INCHES, CELL_INCHES), picture, view, span)
-
-
-def _scale_bars(figure: "Figure", spans: dict[str, float]) -> None:
-    from matplotlib.lines import Line2D
-
-    width, height = figure.get_size_inches()
-    for k, (kind, span) in enumerate(spans.items()):
-        length, left, y = 5.0 / span * CELL_INCHES, 0.15 + k * 2.6, 0.16
-        figure.add_artist(Line2D([left / width, (left + length) / width], [y / height] * 2, color="black", lw=1.5))
-        label = f"5 Å ({'molecules' if kind == 'molecule' else 'slabs'})"
-        figure.text((left + length + 0.08) / width, y / height, label, va="center", fontsize=7.5)
 
 
 def portrait(picture: Picture) -> "Figure":
-    """One structure on its own, as large as fits."""
+    """One structure on its own."""
     from matplotlib.figure import Figure
 
-    span = scales([picture]).get(picture.kind, 6.0)
-    figure = Figure(figsize=(CELL_INCHES * len(picture.views), CELL_INCHES + TITLE_INCHES))
-    _titled(figure, 0.0, 0.0, CELL_INCHES * len(picture.views), picture, span)
+    span, cell = spans([picture]).get(picture.kind, SPAN), PAGE_INCHES / 4
+    tall = _tallest([picture], span) * cell
+    figure = Figure(figsize=(cell * len(picture.views), tall + TITLE_INCHES))
+    _titled(figure, (0.0, 0.0, cell, tall), picture, span)
     return figure
+
+
+def _titled(figure: "Figure", box: tuple[float, float, float, float], picture: Picture, span: float) -> None:
+    """A picture's views side by side under its title; the first view's left, bottom, width and height in inches."""
+    total, height = figure.get_size_inches()
+    left, bottom, cell, tall = box
+    middle = left + cell * len(picture.views) / 2
+    text: dict[str, Any] = {"ha": "center", "fontsize": 8}
+    title = picture.title + ("" if picture.kind == "molecule" else " (side, top)")
+    figure.text(middle / total, (bottom + tall + 0.04) / height, title, va="bottom", **text)
+    if picture.atoms is None:
+        text |= {"style": "italic", "color": "#b00020", "va": "center"}
+        figure.text(middle / total, (bottom + tall / 2) / height, picture.note, **text)
+        return
+    for k, view in enumerate(picture.views):
+        axes = figure.add_axes(((left + k * cell) / total, bottom / height, cell / total, tall / height))
+        half = span / 2 * np.array([1.0, tall / cell])
+        axes.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]), aspect="equal")
+        axes.axis("off")
+        paint(axes, picture.atoms, view, span / cell)
+
+
+def _scale_bars(figure: "Figure", widths: Mapping[str, float], cell: float) -> None:
+    from matplotlib.lines import Line2D
+
+    width, height = figure.get_size_inches()
+    left, y = 0.15, 0.18
+    for kind, span in widths.items():
+        length = 5.0 / span * cell
+        figure.add_artist(Line2D([left / width, (left + length) / width], [y / height] * 2, color="black", lw=1.5))
+        label = f"5 Å ({'molecules' if kind == 'molecule' else 'slabs'})"
+        figure.text((left + length + 0.08) / width, y / height, label, va="center", fontsize=7.5)
+        left += length + 1.6

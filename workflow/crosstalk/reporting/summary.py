@@ -83,17 +83,13 @@ def _failures(plan: Plan, store: Store, records: Sequence[Record]) -> list[str]:
     lines = ["## Incomplete: look here first", ""]
     if failed:
         lines += [f"{len(failed)} of {len(records)} calculations ended without a number:", ""]
-        lines += _listed(
-            f"- {_who(r)}: **{tables.word(r.status)}** ({r.reason or STATUSES[r.status]}). Log: `{logs[r.spec.key]}`"
-            for r in failed
-        )
+        told = ((r, f"**{tables.word(r.status)}** ({escape(r.reason or STATUSES[r.status])})") for r in failed)
+        lines += _listed(f"- {_who(r)}: {text}. Log: `{logs[r.spec.key]}`" for r, text in told)
     if missing:
         lines += [f"{len(missing)} of {len(records)} calculations have no record yet. The first ones:", ""]
-        state = "started, and broke or still running"
-        lines += _listed(
-            f"- {_who(r)}: {state if r in tried else 'not started'}. Log: `{logs[r.spec.key]}`"
-            for r in [*tried, *(c for c in causes if c not in tried)]
-        )
+        causes.sort(key=lambda r: r not in tried)  # what was started comes first
+        state = {True: "started, and broke or still running", False: "not started"}
+        lines += _listed(f"- {_who(r)}: {state[r in tried]}. Log: `{logs[r.spec.key]}`" for r in causes)
     if blocked:
         lines += [f"{blocked} more could not run because they need one of these.", ""]
     return lines
@@ -106,7 +102,7 @@ def _listed(items: Iterator[str]) -> list[str]:
 
 
 def _who(record: Record) -> str:
-    return f"{record.spec.label or record.spec.key} ({record.spec.step})"
+    return escape(f"{record.spec.label or record.spec.key} ({record.spec.step})")
 
 
 def _claims(plan: Plan, verdicts: Sequence[claims.Verdict]) -> list[str]:
@@ -121,11 +117,10 @@ def _claims(plan: Plan, verdicts: Sequence[claims.Verdict]) -> list[str]:
         "",
     ]
     rows = [
-        {"claim": v.claim, "statement": plan.config.claims[v.claim].statement, "verdict": f"**{v.verdict}**"}
-        for v in verdicts
+        {"claim": v.claim, "statement": plan.config.claims[v.claim].statement, "verdict": v.verdict} for v in verdicts
     ]
     lines += markdown(("claim", "statement", "verdict"), rows)
-    lines += [f"- **{v.claim}**: {v.verdict}. {v.evidence}." for v in verdicts]
+    lines += [f"- **{v.claim}**: {v.verdict}. {escape(v.evidence)}." for v in verdicts]
     words = "; ".join(f"*{word}*: {meaning}" for word, meaning in claims.VERDICTS.items())
     return [*lines, "", f"{words}.", ""]
 
@@ -144,7 +139,7 @@ def _table(observable: Observable, rows: Sequence[Row], fake: bool) -> list[str]
     lines += markdown(shown, rows)
     names = [c for c in observable.columns[: observable.columns.index(numeric(observable.columns)[0])] if c in shown]
     notes = [
-        f"- {', '.join(str(row[c]) for c in names)}: {tables.word(row['status'])}: {row['reason']}"
+        f"- {', '.join(escape(str(row[c])) for c in names)}: {tables.word(row['status'])}: {escape(row['reason'])}"
         for row in rows
         if row.get("reason")
     ]
@@ -304,7 +299,7 @@ def cost_page(plan: Plan, store: Store) -> str:
     rows = cost_table(plan, store)
     sums = {key: sum(row[key] for row in rows) for key in ("planned", "n", "cpu_s", "wall_s", "expected_cpu_s")}
     memory = max((row["max_memory_mb"] for row in rows if row["max_memory_mb"]), default=None)
-    total = sums | {"step": "**all**", "max_memory_mb": memory}
+    total = sums | {"step": "all", "max_memory_mb": memory}
     columns = ("step", "planned", "n", "cpu_s", "wall_s", "max_memory_mb", "expected_cpu_s")
     about = (
         "n: calculations whose cost is known (of those planned). cpu_s counts all ranks; wall_s is the sum over "
@@ -335,7 +330,12 @@ def _shown(column: str, value: Any, digits: int) -> str:
     if value is None:
         return "–"
     most = _DIGITS.get(QUANTITIES[column].unit, 2) if column in QUANTITIES else digits
-    return tables.cell(column, tables.word(value) if column == "status" else value, most).replace("|", "\\|")
+    return escape(tables.cell(column, tables.word(value) if column == "status" else value, most))
+
+
+def escape(text: str) -> str:
+    """Text as markdown shows it: stars (of basis sets) and bars are no markup."""
+    return "".join(f"\\{c}" if c in "*|<`" else c for c in text)
 
 
 def heading(column: str) -> str:
