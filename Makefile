@@ -6,6 +6,8 @@ OPTIONS ?=
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export OMP_NUM_THREADS := 1
+# Compiled modules are kept: importing PySCF or Snakemake takes half the time with them.
+unexport PYTHONDONTWRITEBYTECODE
 # Memory that local jobs may plan with, in MB: nine tenths of what is there.
 MEMORY := $(shell awk '/MemTotal/ {print int($$2 / 1024 * 0.9)}' /proc/meminfo 2>/dev/null || echo 8000)
 SNAKEMAKE := snakemake --profile workflow/profiles/default --resources mem_mb=$(MEMORY)

@@ -97,13 +97,12 @@ class Campaign:
         return f"--config-dir {self.plan.config.folder} {self.name.removesuffix('-fake')}{fake}"
 
     def tables_identity(self) -> str:
-        """Hash of all that tables and figures depend on beside the records; DOIs, sources and notes left out."""
+        """Hash of all that tables and figures print beside the records. DOIs of levels are not printed there (`crosstalk cite`)."""
         config = self.plan.config
-        prose = {"source", "notes", "error_source", "exactly", "statement"}
         parts = {
             "entries": [[e.table, dict(e.subject), {r: s.key for r, s in e.specs.items()}, dict(e.facts)] for e in self.plan.entries],
-            "claims": {n: c.model_dump(mode="json", exclude=prose) for n, c in config.claims.items()},
-            "references": {n: r.model_dump(mode="json", exclude=prose) for n, r in config.references.items()},
+            "claims": {n: c.model_dump(mode="json", exclude={"notes"}) for n, c in config.claims.items()},
+            "references": {n: r.model_dump(mode="json", exclude={"notes"}) for n, r in config.references.items()},
         }
         digest = hashlib.sha256(canonical(parts).encode())
         for pattern in REPORTING_CODE:

@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         ("table", _table, "write tables, claims and summary from the records that are there"),
         ("figure", _figure, "draw the figures and the structures"),
         ("database", _database, "write the ASE database of final structures"),
+        ("cite", _cite, "what to cite for a campaign: methods, engines, sources of species and surfaces"),
         ("status", _status, "what is done, running, failed and left"),
     ):
         of_campaign(add(name, function, text))
@@ -148,6 +149,13 @@ def _status(options: argparse.Namespace) -> int:
     if campaign.progress.path.exists():
         print(campaign.progress.line())
     print(campaign.ending(_store_of(campaign), failed=False))
+    return 0
+
+
+def _cite(options: argparse.Namespace) -> int:
+    from crosstalk.reporting import citations
+
+    print(citations.text(_plan_of(options)), end="")
     return 0
 
 

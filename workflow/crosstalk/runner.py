@@ -43,9 +43,12 @@ def agree(value: bool) -> bool:
     """Rank 0's answer on every rank: files may appear between two ranks' looks at the disk. Also a barrier."""
     if n_ranks() == 1:
         return value
-    from gpaw.mpi import broadcast, world
+    import numpy as np
+    from gpaw.mpi import world
 
-    return broadcast(value, 0, world)
+    answer = np.array([float(value)])
+    world.broadcast(answer, 0)
+    return bool(answer[0])
 
 
 def gather_inputs(spec: Spec, store: Store) -> dict[str, Input]:

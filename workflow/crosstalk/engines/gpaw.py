@@ -63,9 +63,9 @@ def surface_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> 
         from crosstalk.structures import graphs
 
         outcome.quantities["height_angstrom"] = _height(final)
-        became = graphs.adsorption_class(found, final)
+        became, reason = graphs.adsorption_class(found, final)
         if became != "bound":
-            outcome.status, outcome.reason = became, f"{became} in the relaxation"
+            outcome.status, outcome.reason = became, reason
     return outcome
 
 
@@ -263,13 +263,15 @@ def relax(
     from ase.io import Trajectory
     from ase.optimize import BFGS
 
+    from crosstalk.structures import slabs
+
     moving = atoms.copy()
     done = 0
     resumed = _frames(trajectory)
     if resumed:
         moving.positions = resumed[-1].positions
         done = len(resumed) - 1
-    moving.set_constraint(FixAtoms(frozen(atoms, freeze_below)))
+    moving.set_constraint(FixAtoms(slabs.frozen(atoms, freeze_below)))
     moving.calc = make(moving)
     with Trajectory(trajectory, "a" if resumed else "w", moving) as written:
         optimiser = BFGS(moving, logfile=None)
@@ -286,16 +288,6 @@ def relax(
         optimiser.attach(keep)
         optimiser.run(fmax=fmax, steps=max(0, max_steps - done))
     return moving, done + optimiser.nsteps
-
-
-def frozen(atoms: "Atoms", fraction: float) -> list[int]:
-    """Slab atoms within that fraction of the slab's thickness from its lower side; none for 0."""
-    slab_atoms = np.flatnonzero(atoms.get_tags() == 0)
-    if not len(slab_atoms) or fraction == 0:
-        return []
-    z = atoms.positions[:, 2]
-    low, high = z[slab_atoms].min(), z[slab_atoms].max()
-    return [int(i) for i in slab_atoms if z[i] <= low + fraction * (high - low) + 1e-6]
 
 
 def _frames(trajectory: Path) -> list["Atoms"]:

@@ -8,7 +8,7 @@ from pydantic import Field
 from crosstalk.config.models import Model, Relaxation
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.quantities import combine
-from crosstalk.record import Record
+from crosstalk.record import USABLE, Record
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
@@ -86,7 +86,7 @@ class Adsorption(Observable):
         """bound, or how the poses ended: every class that occurred, most telling first."""
         if energies:
             return "bound" if min(energies.values()) < 0 else "not bound"
-        ends = {r.status for role, r in records.items() if role.startswith("pose ")} - {"absent", "blocked", "missing"}
+        ends = {r.status for role, r in records.items() if role.startswith("pose ")} - {*USABLE, "absent", "blocked", "missing"}
         return ", ".join(sorted(ends)).replace("not_converged", "unconverged")
 
 

@@ -67,7 +67,7 @@ def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
                 name = slug(picture.title)
                 names[name] = names.get(name, 0) + 1
                 label = name if names[name] == 1 else f"{name}-{names[name]}"
-                paths.append(_save(structures.portrait(picture), target / "structures" / f"{label}.png"))
+                paths.append(_save(structures.portrait(picture, warning), target / "structures" / f"{label}.png"))
     return paths
 
 

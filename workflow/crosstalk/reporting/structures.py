@@ -304,7 +304,7 @@ def contact_sheet(shown: Sequence[Picture], warning: str = "") -> "Figure":
     return figure
 
 
-def portrait(picture: Picture) -> "Figure":
+def portrait(picture: Picture, warning: str = "") -> "Figure":
     """One structure on its own."""
     from matplotlib.figure import Figure
 
@@ -312,6 +312,7 @@ def portrait(picture: Picture) -> "Figure":
     tall = _tallest([picture], span) * cell
     figure = Figure(figsize=(cell * len(picture.views), tall + TITLE_INCHES))
     _titled(figure, (0.0, 0.0, cell, tall), picture, span)
+    figure.text(0.5, 0.99, warning, ha="center", va="top", fontsize=6, color="#b00020", weight="bold")
     return figure
 
 

@@ -211,9 +211,9 @@ def _methods(plan: Plan, campaign: m.Campaign) -> list[str]:
     for identity, steps in used.items():
         level = plan.config.levels[names[identity]]
         rows.append(
-            {"level": names[identity], "settings": describe(level), "used for": ", ".join(steps), "doi": level.doi}
+            {"level": names[identity], "settings": describe(level), "used for": ", ".join(steps)}
         )
-    lines = ["## Levels of theory", "", *markdown(("level", "settings", "used for", "doi"), rows)]
+    lines = ["## Levels of theory", "", *markdown(("level", "settings", "used for"), rows)]
     for name, environment in plan.config.environments.items():
         asked = {"model": environment.model, "epsilon": environment.epsilon}
         if environment.model and any(spec.settings.get("environment") == asked for spec in plan.specs.values()):

@@ -66,8 +66,8 @@ def reader(plan: Plan, store: Store) -> Read:
         cause = spec
         while gaps := [key for key in cause.inputs.values() if read(plan.specs[key]).status == "missing"]:
             cause = plan.specs[gaps[0]]
-        wait = "" if cause is spec else f"waits for {cause.step} of {cause.label}, "
-        return f"not computed yet: {wait}log {logs[cause.key]}"
+        wait = "" if cause is spec else f", waits for {cause.step} of {cause.label}"
+        return f"not computed yet{wait} (log: {logs[cause.key]})"
 
     return read
 

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from crosstalk.errors import PhysicsFailure
-from crosstalk.structures import molecules
+from crosstalk.structures import graphs, molecules
 from crosstalk.units import BOLTZMANN_EV_PER_K, ROOM_TEMPERATURE_K, kcal_mol_to_ev
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def seed_of(*parts: int | str) -> int:
 
 def n_starts(smiles: str, max_embeddings: int) -> int:
     """Number of embeddings: STARTS_PER_MINIMUM * 3^(rotors + half the ring torsions), at most `max_embeddings`."""
+    if len(molecules.symbols_of(smiles)) == 1:
+        return 1
     flexible = molecules.n_rotors(smiles) + molecules.ring_torsions(smiles) / 2
     return int(min(max_embeddings, np.ceil(STARTS_PER_MINIMUM * 3.0**flexible)))
 
@@ -50,25 +52,30 @@ def embed(mol: "Chem.Mol", seed: int, index: int, bounds: np.ndarray | None = No
     The preferences come from crystals and would leave out what is rare there, such as the E forms of esters.
     `bounds` is a distance bounds matrix (upper triangle: largest, lower: smallest distances) in place of RDKit's own.
     """
-    from rdkit import Chem
+    from rdkit import Chem, rdBase
     from rdkit.Chem import rdDistGeom
 
     if mol.GetNumAtoms() == 1:
         return np.zeros((1, 3))
     parameters = rdDistGeom.ETKDGv3()
-    if index % 2:
-        parameters.useExpTorsionAnglePrefs = False
-        parameters.useMacrocycleTorsions = False
-        parameters.useSmallRingTorsions = False
     if bounds is not None:
         parameters.SetBoundsMat(bounds)
+    symbols = [atom.GetSymbol() for atom in mol.GetAtoms()]
+    bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
+    expected = [(min(pair), max(pair)) for pair in bonds]
     for attempt in range(MAX_ATTEMPTS):
+        if index % 2:
+            parameters.useExpTorsionAnglePrefs = parameters.useMacrocycleTorsions = attempt >= MAX_ATTEMPTS // 2
         parameters.randomSeed = seed_of(seed, index, attempt)
         parameters.useRandomCoords = attempt > 0
         trial = Chem.Mol(mol)
-        if rdDistGeom.EmbedMolecule(trial, parameters) == 0:
+        with rdBase.BlockLogs():
+            failed = rdDistGeom.EmbedMolecule(trial, parameters)
+        # Around hypervalent atoms RDKit may put neighbours on top of each other: that would start as another molecule.
+        if not failed and graphs.against(expected, Atoms(symbols, trial.GetConformer().GetPositions())).status == "ok":
             return trial.GetConformer().GetPositions()
-    raise PhysicsFailure("absent", f"RDKit found no embedding of {Chem.MolToSmiles(Chem.RemoveHs(mol))} in {MAX_ATTEMPTS} attempts")
+    name = Chem.MolToSmiles(Chem.RemoveHs(mol))
+    raise PhysicsFailure("absent", f"RDKit found no embedding of {name} in {MAX_ATTEMPTS} attempts: give a geometry")
 
 
 # -- what is the same ---------------------------------------------------------------------------------------------

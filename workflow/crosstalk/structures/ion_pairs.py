@@ -45,8 +45,7 @@ def donors_of(smiles: str) -> dict[int, float]:
     found = {a.GetIdx(): _strength(a) for a in mol.GetAtoms() if a.GetSymbol() in DONORS and _has_lone_pair(a)}
     if not found:
         found = {a.GetIdx(): OTHER for a in mol.GetAtoms() if a.GetAtomicNum() > 1 or mol.GetNumHeavyAtoms() == 0}
-    return dict(sorted(found.items(), key=lambda item: (-item[1], DONORS.index(mol.GetAtomWithIdx(item[0]).GetSymbol())
-                                                       if mol.GetAtomWithIdx(item[0]).GetSymbol() in DONORS else 0, item[0])))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _has_lone_pair(atom: "Chem.Atom") -> bool:
@@ -67,5 +66,130 @@ def _strength(atom: "Chem.Atom") -> float:
         unsaturated = atom.GetTotalNumHs(includeNeighbors=True) == 0 and atom.GetTotalValence() > 1
         if heavy[0].GetFormalCharge() < 0 or (unsaturated and any(n.GetFormalCharge() < 0 for n in beside)):
             return CHARGED
-        return TERMINAL
+        return TERMINAL if unsaturated else OTHER
     return OTHER
+
+
+def _contact(cation: str, symbol: str) -> float:
+    """Distance of a cation and an atom in contact: sum of covalent radii, Angstrom."""
+    return float(covalent_radii[atomic_numbers[cation]] + covalent_radii[atomic_numbers[symbol]])
+
+
+def _sites(mol: "Chem.Mol", donors: dict[int, float], cation: str) -> list[Site]:
+    """Single donors, and pairs that can come near enough for a chelate, strongest first."""
+    from rdkit.Chem import rdDistGeom
+
+    found = [Site((donor,), weight) for donor, weight in donors.items()]
+    if mol.GetNumAtoms() > 1:
+        bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
+        for first, second in combinations(sorted(donors), 2):
+            if bounds[second, first] <= _bite(mol, cation, (first, second)):
+                found.append(Site((first, second), donors[first] * donors[second]))
+    return sorted(found, key=lambda site: (-site.weight, site.donors))
+
+
+def _bite(mol: "Chem.Mol", cation: str, pair: tuple[int, int]) -> float:
+    """Widest distance of two donors that hold one cation, Angstrom."""
+    return BITE * sum(_contact(cation, mol.GetAtomWithIdx(i).GetSymbol()) for i in pair) / 2
+
+
+def n_starts(smiles: str, max_embeddings: int) -> int:
+    """Conformers of the main fragment times sites to the power of the number of cations, at most `max_embeddings`."""
+    parts = molecules.fragments(smiles)
+    mol = molecules.parse(parts.main)
+    n_sites = len(_sites(mol, donors_of(smiles), _symbol(parts.cations[0])))
+    flexible = molecules.n_rotors(smiles) + molecules.ring_torsions(smiles) / 2
+    return int(min(max_embeddings, np.ceil(3.0**flexible * (2.0 * n_sites) ** len(parts.cations))))
+
+
+def _symbol(smiles: str) -> str:
+    return molecules.symbols_of(smiles)[0]
+
+
+def starts(smiles: str, max_embeddings: int, seed: int) -> list[Atoms]:
+    """Starting structures in the atom order of the steps; start k depends on the seed and k alone.
+
+    The first cation goes through all sites in turn, strongest first; the others draw theirs by weight. Raises
+    PhysicsFailure when a start cannot be built.
+    """
+    return [_start(smiles, seed, k) for k in range(n_starts(smiles, max_embeddings))]
+
+
+def _start(smiles: str, seed: int, index: int) -> Atoms:
+    parts = molecules.fragments(smiles)
+    mol, donors = molecules.parse(parts.main), donors_of(smiles)
+    cations = [_symbol(cation) for cation in parts.cations]
+    for attempt in range(conformers.MAX_ATTEMPTS):
+        random = np.random.default_rng(conformers.seed_of(seed, "ions", index, attempt))
+        chosen = _chosen(mol, donors, cations, index, random)
+        try:
+            positions = conformers.embed(mol, conformers.seed_of(seed, attempt), index, _spanned(mol, cations, chosen))
+        except PhysicsFailure:
+            continue  # these chelates cannot be met at once: other sites
+        atoms = Atoms([atom.GetSymbol() for atom in mol.GetAtoms()], positions)
+        if all(_place(atoms, cation, site, random) for cation, site in zip(cations, chosen, strict=True)):
+            return atoms
+    raise PhysicsFailure("absent", f"no room for the cations of {smiles} in {conformers.MAX_ATTEMPTS} attempts")
+
+
+def _chosen(mol: "Chem.Mol", donors: dict[int, float], cations: list[str], index: int, random: np.random.Generator) -> list[Site]:
+    """A site for each cation, all different where there are enough."""
+    chosen: list[Site] = []
+    for number, cation in enumerate(cations):
+        sites = _sites(mol, donors, cation)
+        if number == 0:
+            chosen.append(sites[index % len(sites)])
+            continue
+        taken = {site.donors for site in chosen}
+        free = [site for site in sites if site.donors not in taken] or sites
+        weight = np.array([site.weight for site in free])
+        chosen.append(free[int(random.choice(len(free), p=weight / weight.sum()))])
+    return chosen
+
+
+def _spanned(mol: "Chem.Mol", cations: list[str], chosen: list[Site]) -> np.ndarray | None:
+    """Distance bounds that bring the two donors of each chelate within the cation's bite; None without chelates."""
+    from rdkit import DistanceGeometry
+    from rdkit.Chem import rdDistGeom
+
+    chelates = [(cation, site.donors) for cation, site in zip(cations, chosen, strict=True) if len(site.donors) == 2]
+    if not chelates:
+        return None
+    bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
+    for cation, (first, second) in chelates:
+        bounds[first, second] = min(bounds[first, second], _bite(mol, cation, (first, second)))
+    return bounds if DistanceGeometry.DoTriangleSmoothing(bounds) else None
+
+
+def _place(atoms: Atoms, cation: str, site: Site, random: np.random.Generator) -> bool:
+    """Append the cation to `atoms` at its site, at random among the points free of clashes. False when there is none."""
+    points = _around_one(atoms, cation, site.donors[0]) if len(site.donors) == 1 else _around_two(atoms, cation, site.donors)
+    others = [i for i in range(len(atoms)) if i not in site.donors]
+    nearest = CLASH * np.array([_contact(cation, atoms.symbols[i]) for i in others])
+    lengths = np.linalg.norm(points[:, None] - atoms.positions[others][None], axis=2)
+    free = np.flatnonzero((lengths >= nearest).all(axis=1))
+    if not len(free):
+        return False
+    atoms.extend(Atoms(cation, [points[int(random.choice(free))]]))
+    return True
+
+
+def _around_one(atoms: Atoms, cation: str, donor: int) -> np.ndarray:
+    """Points (N_DIRECTIONS, 3) at contact distance all around a donor: a Fibonacci lattice on the sphere."""
+    k = np.arange(N_DIRECTIONS) + 0.5
+    z = 1 - 2 * k / N_DIRECTIONS
+    angle = np.pi * (1 + np.sqrt(5.0)) * k
+    rim = np.sqrt(1 - z**2)
+    directions = np.stack([rim * np.cos(angle), rim * np.sin(angle), z], axis=1)
+    return atoms.positions[donor] + _contact(cation, atoms.symbols[donor]) * directions
+
+
+def _around_two(atoms: Atoms, cation: str, donors: tuple[int, ...]) -> np.ndarray:
+    """Points (N_ANGLES, 3) at equal distance from two donors, at contact distance where the bite allows it."""
+    first, second = atoms.positions[list(donors)]
+    middle, axis = (first + second) / 2, second - first
+    contact = sum(_contact(cation, atoms.symbols[i]) for i in donors) / 2
+    radius = np.sqrt(max(contact**2 - (axis @ axis) / 4, 0.0))
+    side = np.linalg.svd(axis[None])[2][1:]  # two unit vectors normal to the axis
+    angle = 2 * np.pi * np.arange(N_ANGLES) / N_ANGLES
+    return middle + radius * (np.cos(angle)[:, None] * side[0] + np.sin(angle)[:, None] * side[1])

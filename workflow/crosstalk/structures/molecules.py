@@ -128,9 +128,10 @@ def charge_of(smiles: str) -> int:
 
 def canonical_smiles(smiles: str) -> str:
     """RDKit's canonical SMILES: equal for two spellings of one species. Its atom order is not that of the steps."""
-    from rdkit import Chem
+    from rdkit import Chem, rdBase
 
-    return Chem.MolToSmiles(Chem.RemoveHs(_parsed(smiles)))
+    with rdBase.BlockLogs():
+        return Chem.MolToSmiles(Chem.RemoveHs(_parsed(smiles)))
 
 
 def n_electrons(symbols: Sequence[str], charge: int) -> int:
@@ -148,9 +149,10 @@ def multiplicity_fits(n_electrons: int, multiplicity: int) -> bool:
 
 def n_rotors(smiles: str) -> int:
     """Acyclic single bonds whose rotation moves more than a terminal atom or a methyl group; O-H, N-H, S-H count."""
-    from rdkit import Chem
+    from rdkit import Chem, rdBase
 
-    mol = Chem.RemoveHs(_parsed(fragments(smiles).main))
+    with rdBase.BlockLogs():
+        mol = Chem.RemoveHs(_parsed(fragments(smiles).main))
     single = [bond for bond in mol.GetBonds() if bond.GetBondType() == Chem.BondType.SINGLE and not bond.IsInRing()]
     return sum(_turns(bond.GetBeginAtom()) and _turns(bond.GetEndAtom()) for bond in single)
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from crosstalk.steps import Input
 
 BOND_FACTOR = 1.15
-#: Vacuum that a builder puts on each side, Angstrom.
-MINIMAL_VACUUM = 5.0
+#: Vacuum that a builder puts on each side, Angstrom: the potential of a slab is flat 4 to 5 Angstrom above it.
+VACUUM = 8.0
 #: Atoms nearer in height than this are one plane, between which no cut is tried. Angstrom.
 SAME_PLANE = 0.05
 #: Angle at the oxygen of a new hydroxyl group, degrees. Typical of silanols; a straight one would sit on a saddle point.
@@ -41,6 +41,8 @@ def build(surface: Mapping[str, Any]) -> Atoms:
     builders = {"graphite_basal": graphite_basal, "cleaved_crystal": cleaved_crystal, "file": from_file}
     parameters = dict(surface)
     name = parameters.pop("builder", None)
+    if name == "file" and "structure" not in parameters:
+        parameters = {"structure": parameters}
     if name not in builders:
         raise CrosstalkError(f"surface builder '{name}' is unknown; allowed: {', '.join(builders)}{nearest(str(name), builders)}")
     try:
@@ -64,12 +66,13 @@ def graphite_basal(lattice_angstrom: float, interlayer_angstrom: float, layers: 
     return _finish(["C"] * len(positions), np.array(positions, float), cell)
 
 
-def from_file(symbols: Sequence[str], cell: Sequence[Sequence[float]], positions: Sequence[Sequence[float]]) -> Atoms:
-    """A slab as the user made it: cell (3, 3), positions (n, 3), Angstrom; vacuum along the third vector, which is z.
+def from_file(structure: Mapping[str, Any]) -> Atoms:
+    """A slab as the user made it: symbols, cell (3, 3), positions (n, 3); vacuum along the third vector, which is z.
 
     A slab that sticks through the lower or upper face of its cell is made whole at its widest gap.
     """
-    box, xyz = np.array(cell, float), np.array(positions, float)
+    symbols = structure["symbols"]
+    box, xyz = np.array(structure["cell"], float), np.array(structure["positions"], float)
     if box.shape != (3, 3) or xyz.shape != (len(symbols), 3):
         raise CrosstalkError(f"slab from a file: a 3x3 cell and {len(symbols)} positions are needed")
     if np.abs(box[:2, 2]).max() > 1e-3 or np.abs(box[2, :2]).max() > 1e-3 or box[2, 2] <= 0:
@@ -83,20 +86,19 @@ def from_file(symbols: Sequence[str], cell: Sequence[Sequence[float]], positions
 
 
 def cleaved_crystal(
-    crystal: Mapping[str, Any], miller: Sequence[int], layers: int, caps: Mapping[str, str], cut: int | None = None
+    crystal: Mapping[str, Any], miller: Sequence[int], layers: int, caps: Mapping[str, str]
 ) -> Atoms:
     """A crystal cleaved where it costs the fewest bonds, every cut bond saturated.
 
-    crystal  symbols, cell (3, 3) and scaled_positions (n, 3); `miller` refers to this cell
+    crystal  symbols, cell (3, 3) and positions or scaled_positions (n, 3); `miller` refers to this cell
     layers   number of lattice planes; the slab holds `layers` primitive cells of the crystal (stoichiometric) and the caps
     caps     element -> "H" or "OH": what saturates a cut bond of that element, along the bond
-    cut      which of `cuts(...)`, best first (None: the best)
     """
     oriented = _oriented(crystal, miller)
     options = _cuts(oriented)
     if not options:
         raise CrosstalkError(f"the crystal has one atomic plane only along {list(miller)}: no cut was found")
-    oriented = _shifted(oriented, options[cut or 0][2])
+    oriented = _shifted(oriented, options[0][2])
     i, j, vectors, shifts = neighbor_list("ijDS", oriented, natural_cutoffs(oriented, mult=BOND_FACTOR))
     body = Atoms(cell=oriented.cell, pbc=(True, True, False))
     for layer in range(layers):
@@ -173,6 +175,16 @@ def in_box(atoms: Atoms, vacuum_angstrom: float) -> Atoms:
     return boxed
 
 
+def frozen(atoms: Atoms, fraction: float) -> list[int]:
+    """Slab atoms (tag 0) within that fraction of the slab's thickness from its lower side; none for 0."""
+    slab_atoms = np.flatnonzero(atoms.get_tags() == 0)
+    if not len(slab_atoms) or fraction == 0:
+        return []
+    z = atoms.positions[:, 2]
+    low, high = z[slab_atoms].min(), z[slab_atoms].max()
+    return [int(i) for i in slab_atoms if z[i] <= low + fraction * (high - low) + 1e-6]
+
+
 def _area(atoms: Atoms) -> float:
     return float(np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1])))
 
@@ -182,14 +194,15 @@ def _finish(symbols: Sequence[str], positions: np.ndarray, plane: np.ndarray) ->
     cell = np.array([plane[0], plane[1], np.cross(plane[0], plane[1])])
     atoms = Atoms(symbols, positions, cell=cell, pbc=(True, True, False))
     atoms.wrap(eps=1e-6)
-    return in_box(atoms, MINIMAL_VACUUM)
+    return in_box(atoms, VACUUM)
 
 
 def _primitive(crystal: Mapping[str, Any]) -> Atoms:
     """The primitive cell of a crystal, not turned in space."""
     import spglib
 
-    given = Atoms(crystal["symbols"], scaled_positions=crystal["scaled_positions"], cell=crystal["cell"], pbc=True)
+    name = "scaled_positions" if "scaled_positions" in crystal else "positions"
+    given = Atoms(crystal["symbols"], cell=crystal["cell"], pbc=True, **{name: crystal[name]})
     found = spglib.standardize_cell(
         (given.cell.array, given.get_scaled_positions(), given.numbers), to_primitive=True, no_idealize=True, symprec=1e-3
     )
@@ -276,7 +289,7 @@ def _saturate(atoms: Atoms, broken: list[tuple[int, str, np.ndarray]], caps: Map
             capped += Atoms("H", [capped.positions[atom] + _bond_length(crystal, symbol, "H") * unit])
     for oxygen, unit in hydrogens:
         capped += Atoms("H", [_hydroxyl_hydrogen(capped, oxygen, unit)])
-    capped = in_box(capped, MINIMAL_VACUUM)
+    capped = in_box(capped, VACUUM)
     n = len(atoms)
     i, j, d = neighbor_list("ijd", capped, CAP_DISTANCE)
     if (clash := (i >= n) & (j >= n) & ~_are_hydroxyl(capped, i, j)).any():

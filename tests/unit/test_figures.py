@@ -1,0 +1,191 @@
+"""Figures: complete (a missing number is written out), deterministic, and legible without colour."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from crosstalk.config import Config
+from crosstalk.config import models as m
+from crosstalk.plan import Plan
+from crosstalk.record import Store
+from crosstalk.reporting import figures, structures
+from crosstalk.units import ev_to_kcal_mol
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+FRONTIER = [
+    {"species": s, "level": level, "homo_ev": -8.0 - k, "lumo_ev": lumo, "lumo_flag": flag, "status": "ok"}
+    for level in ("small", "large")
+    for k, (s, lumo, flag) in enumerate(
+        [("A", -0.5, ""), ("B", 1.1, "unbound"), ("C", -0.2, "diffuse"), ("D", 0.3, "unbound diffuse")]
+    )
+]
+BINDING = [
+    {
+        "species": s,
+        "level": "l",
+        "environment": e,
+        "e_bind_ev": v,
+        "counterpoise_ev": 0.1 if e == "gas" else None,
+        "status": "ok",
+    }
+    for s in "AB"
+    for e, v in (("gas", 8.0), ("wet", 2.0))
+]
+ADSORPTION = [
+    {
+        "adsorbate": "A",
+        "surface": f"surface-{k}",
+        "level": "l",
+        "e_ads_ev": -0.4 - k / 10,
+        "e_disp_ev": -0.5,
+        "status": "ok",
+    }
+    for k in range(3)
+]
+TABLES = [
+    (figures.frontier, FRONTIER, "homo_ev"),
+    (figures.binding, BINDING, "e_bind_ev"),
+    (figures.adsorption, ADSORPTION, "e_ads_ev"),
+]
+
+
+def words(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def bars(figure: Figure) -> list[float]:
+    containers = [c for axes in figure.findobj(lambda a: hasattr(a, "containers")) for c in axes.containers]
+    return [float(v) for c in containers if isinstance(c, BarContainer) for v in c.datavalues]
+
+
+@pytest.mark.parametrize(("draw", "rows", "quantity"), TABLES)
+def test_a_missing_number_is_written_at_its_place(draw, rows, quantity):
+    gap = rows[1] | {quantity: None, "lumo_ev": None, "e_disp_ev": None, "status": "not_converged"}
+    assert "not converged" not in words(draw(rows)).replace("\n", " ")
+    assert "not converged" in words(draw([rows[0], gap, *rows[2:]])).replace("\n", " ")
+    none = [row | {quantity: None, "lumo_ev": None, "e_disp_ev": None, "status": "missing"} for row in rows]
+    assert words(draw(none)).replace("\n", " ").count("not computed") >= len(rows)
+
+
+@pytest.mark.parametrize(("draw", "rows", "quantity"), TABLES)
+def test_an_empty_table_says_so(draw, rows, quantity):
+    assert "no rows" in words(draw([]))
+
+
+@pytest.mark.parametrize(("draw", "rows", "quantity"), TABLES)
+def test_fake_numbers_and_missed_gates_are_marked(draw, rows, quantity):
+    assert figures.WARNING in words(draw(rows, figures.WARNING))
+    assert "missed a gate" not in words(draw(rows))
+    assert "missed a gate" in words(draw([rows[0] | {"status": "gated"}, *rows[1:]]))
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        figures.save(figures.adsorption(ADSORPTION), tmp_path / name)
+    for kind in ("svg", "png"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+    assert "<dc:date>" not in (tmp_path / "a.svg").read_text()
+
+
+def test_bars_are_the_numbers():
+    assert sorted(bars(figures.binding(BINDING))) == pytest.approx(
+        sorted(ev_to_kcal_mol(row["e_bind_ev"]) for row in BINDING)
+    )
+    expected = [row[c] for row in ADSORPTION for c in ("e_ads_ev", "e_disp_ev")]
+    assert sorted(bars(figures.adsorption(ADSORPTION))) == pytest.approx(sorted(expected))
+
+
+def test_levels_lie_where_the_numbers_say_and_within_the_axes():
+    drawn = figures.frontier(FRONTIER)
+    for column in ("homo_ev", "lumo_ev"):
+        for row in FRONTIER:
+            at = [
+                axes
+                for axes in drawn.findobj(lambda a: hasattr(a, "get_lines"))
+                for line in axes.get_lines()
+                if len(set(line.get_ydata())) == 1 and line.get_ydata()[0] == row[column]
+            ]
+            assert at, row
+            assert all(axes.get_ylim()[0] < row[column] < axes.get_ylim()[1] for axes in at)
+
+
+def test_every_difference_of_colour_is_one_of_style_too():
+    flags = ("", "unbound", "diffuse", "unbound diffuse")
+    styles = [figures._line_styles("lumo_ev", flag) for flag in flags]
+    shapes = [tuple((str(s.get("ls")), s["lw"]) for s in style) for style in styles]
+    assert len(set(shapes)) == len(flags)
+    hatches = [hatch for _, hatch in figures.SERIES]
+    assert len(set(hatches)) == len(hatches)
+
+
+# -- structures ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["side", "top", "molecule"])
+def test_views_are_proper_rotations(view):
+    rotation = structures.project(molecule("CH3CH2OH"), view)
+    np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-12)
+    assert np.linalg.det(rotation) == pytest.approx(1.0)
+
+
+def test_a_molecule_looks_the_same_wherever_it_lies():
+    given = molecule("CH3CH2OH")
+    moved = given.copy()
+    moved.rotate(70, (1, 2, 3))
+    moved.translate((3, -1, 2))
+    pictures = [a.positions @ structures.project(a, "molecule") for a in (given, moved)]
+    pictures = [p - p.mean(axis=0) for p in pictures]
+    np.testing.assert_allclose(pictures[0], pictures[1], atol=1e-2)
+
+
+def test_bonds_are_covalent_or_ionic_and_drawn_from_both_ends():
+    salt = Atoms("COHLi", [[0, 0, 0], [1.4, 0, 0], [-0.5, 1.0, 0], [3.0, 0, 0]])
+    found = list(structures.half_bonds(salt))
+    assert sorted((i, ionic) for i, _, ionic in found) == [
+        (0, False),
+        (0, False),
+        (1, False),
+        (1, True),
+        (2, False),
+        (3, True),
+    ]
+    np.testing.assert_allclose(sum(vector for _, vector, _ in found), 0.0, atol=1e-12)
+
+
+def test_cations_touch_donors_only():
+    near_carbon = Atoms("CLi", [[0, 0, 0], [2.1, 0, 0]])
+    near_oxygen = Atoms("OLi", [[0, 0, 0], [2.1, 0, 0]])
+    assert not list(structures.half_bonds(near_carbon))
+    assert all(ionic for _, _, ionic in structures.half_bonds(near_oxygen))
+
+
+def test_bonds_over_the_edge_of_a_cell_are_stubs():
+    chain = Atoms("C2", [[0, 0, 5], [1.4, 0, 5]], cell=[2.8, 9, 10], pbc=(True, True, False))
+    assert len(list(structures.half_bonds(chain))) == 4
+
+
+def test_contact_sheet_shows_every_picture_and_says_what_is_missing():
+    shown = [
+        structures.Picture("water", "molecule", molecule("H2O")),
+        structures.Picture("lost", "molecule", None, "not converged"),
+        structures.Picture("chain", "slab", Atoms("C", [[0, 0, 5]], cell=[1.4, 9, 10], pbc=(True, True, False))),
+    ]
+    text = words(structures.contact_sheet(shown))
+    for expected in ("water", "lost", "not converged", "chain (side, top)", "5 Å"):
+        assert expected in text
+    assert "no rows" in words(structures.contact_sheet([]))
+
+
+def test_a_campaign_without_entries_still_has_all_its_figures(tmp_path):
+    parts: dict[str, Any] = {
+        name: {} for name in ("species", "surfaces", "levels", "environments", "tiers", "references", "claims")
+    }
+    config = Config(folder=Path(), default="c", campaigns={"c": m.Campaign(tier="t", observables={})}, **parts)
+    paths = figures.draw(Plan("c", config, (), {}), Store(tmp_path), tmp_path)
+    names = ("frontier", "binding", "adsorption", "structures")
+    assert {str(p.relative_to(tmp_path)) for p in paths} == {f"figures/{n}.{k}" for n in names for k in ("svg", "png")}

@@ -1,0 +1,341 @@
+"""Molecules with PySCF: energies and geometries. Hartree and bohr end at this door.
+
+Every quantity belongs to the real atoms; ghost atoms lend their basis functions and nothing else. Both steps go on
+from what a killed run left in the work folder, and remove it when they finish.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crosstalk.engines import corrections, scf
+from crosstalk.errors import EngineError, PhysicsFailure
+from crosstalk.record import Gate, Outcome
+from crosstalk.units import BOHR_ANGSTROM, DEBYE_E_ANGSTROM, HARTREE_EV
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from crosstalk.spec import Spec
+    from crosstalk.steps import Input
+
+#: Of one job; PySCF keeps its three-index integrals in memory as far as this goes.
+MEMORY_MB = 3000
+#: Largest deviation of <S^2> from S(S+1), hbar^2. Pure doublets of main-group molecules stay below 0.03 with these
+#: functionals; at 0.1 about 3 % of the next higher spin is mixed in (each per cent of quartet adds 0.03 to a doublet),
+#: and energy differences are then off by a few hundredths of an eV.
+SPIN_LIMIT = 0.1
+#: Positions of a resumed optimisation must repeat the stored ones this closely, Angstrom.
+SAME_POINT = 1e-6
+
+
+def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
+    """Step `molecule_energy`: energy and frontier orbitals at a fixed geometry, with ghost atoms where asked for."""
+    found = _geometry(spec, inputs)
+    if isinstance(found, Outcome):
+        return found
+    problem = Problem.of(spec.settings, found, folder)
+    if problem.molecule.nelectron == 0:
+        return Outcome(quantities=_bare_nuclei(problem), gates=[Gate("scf_converged", True, True, True)])
+    solution = scf.solve(problem.mean_field(), problem.level, folder)
+    outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, _spin_gate(solution.field)])
+    outcome.quantities = _energies(problem, solution.field) | _orbitals(problem, solution.field)
+    scf.forget(folder)
+    return outcome
+
+
+def molecule_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
+    """Step `molecule_relax`: the nearest minimum, in translation-rotation internal coordinates (geomeTRIC).
+
+    Ends when the largest force on an atom is at most `fmax_ev_per_angstrom`; raises PhysicsFailure("not_converged")
+    after `max_steps`. A structure whose covalent connectivity changed is returned with that status.
+    """
+    from crosstalk.structures import graphs
+
+    start = _geometry(spec, inputs)
+    if isinstance(start, Outcome):
+        return start
+    settings = spec.settings
+    surface = Surface(settings, start, folder)
+    _minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
+    problem, mf, gates = surface.last()
+    final = start.copy()
+    final.positions = surface.points[-1].positions
+    final.set_tags(0)
+    became = graphs.compare(start, final)
+    outcome = Outcome(became.status, became.text, structures=[final], rungs=surface.rungs, gates=gates)
+    outcome.quantities = _energies(problem, mf) if mf is not None else _bare_nuclei(problem)
+    outcome.quantities |= {
+        "n_steps": len(surface.points) - 1,
+        "max_force_ev_per_angstrom": surface.points[-1].max_force,
+    }
+    surface.forget()
+    return outcome
+
+
+def _geometry(spec: "Spec", inputs: Mapping[str, "Input"]) -> "Atoms | Outcome":
+    """The structure that the spec asks for, or the outcome "absent"."""
+    structures, index = inputs["geometry"].structures, spec.settings["index"]
+    if index >= len(structures):
+        return Outcome("absent", f"structure {index + 1} asked for, {len(structures)} found")
+    return structures[index]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A molecule at a geometry and a level. `real`: the atoms that have nuclei; positions in Angstrom."""
+
+    level: Mapping[str, Any]
+    environment: Mapping[str, Any] | None
+    charge: int
+    real: "Atoms"
+    molecule: Any
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> "Problem":
+        from pyscf import gto
+
+        level, environment = settings["level"], settings.get("environment")
+        if environment is not None and environment["model"] is None:
+            environment = None
+        kept = settings.get("real_atoms")
+        real = atoms[list(range(len(atoms))) if kept is None else kept]
+        ghosts = atoms[list(settings.get("ghost_atoms") or [])]
+        if len(ghosts) and environment is not None:
+            raise EngineError("ghost atoms inside a continuum: the cavity would enclose atoms that are not there")
+        names = [*real.symbols, *(f"ghost-{symbol}" for symbol in ghosts.symbols)]
+        positions = np.vstack([real.positions, ghosts.positions]) / BOHR_ANGSTROM
+        basis = level["basis"]
+        molecule = gto.M(
+            atom=list(zip(names, positions.tolist(), strict=True)),
+            unit="Bohr",
+            basis=basis,
+            ecp=basis if basis.lower().startswith("def2") else {},
+            charge=settings["charge"],
+            spin=settings["multiplicity"] - 1,
+            max_memory=MEMORY_MB,
+            verbose=0,
+        )
+        molecule.stdout = (folder / "pyscf.log").open("a")  # for people; stays open as long as the molecule
+        molecule.verbose = 4
+        return cls(level, environment, settings["charge"], real, molecule)
+
+    def mean_field(self) -> Any:
+        return scf.mean_field(self.molecule, self.level, self.environment)
+
+    def corrections(self) -> tuple[dict[str, float], np.ndarray]:
+        """Dispersion and counterpoise corrections by quantity (eV), and their gradient (eV/Angstrom, real atoms)."""
+        symbols, positions = list(self.real.symbols), self.real.positions
+        terms, gradient = {"dispersion_ev": 0.0}, np.zeros((len(self.real), 3))
+        if name := self.level["dispersion"]:
+            functional = self.level["functional"]
+            value, part = corrections.dispersion(symbols, positions, self.charge, functional, name)
+            terms["dispersion_ev"] = value
+            gradient += part
+        if name := self.level["basis_correction"]:
+            terms["basis_correction_ev"], part = corrections.basis_correction(symbols, positions, name)
+            gradient += part
+        return terms, gradient
+
+
+def _energies(problem: Problem, mf: Any) -> dict[str, float]:
+    """Total energy with its listed parts."""
+    terms, _ = problem.corrections()
+    total = float(mf.e_tot) * HARTREE_EV + sum(terms.values())
+    if problem.environment is not None:
+        terms["solvation_ev"] = float(mf.with_solvent.kernel(mf.make_rdm1())[0]) * HARTREE_EV
+    return {"energy_ev": total} | terms
+
+
+def _bare_nuclei(problem: Problem) -> dict[str, float]:
+    """Nuclei without electrons (a proton): repulsion, corrections and the continuum's answer to point charges."""
+    mol = problem.molecule
+    terms, _ = problem.corrections()
+    total = float(mol.energy_nuc()) * HARTREE_EV + sum(terms.values())
+    if problem.environment is not None:
+        continuum = problem.mean_field().with_solvent
+        terms["solvation_ev"] = float(continuum.kernel(np.zeros((mol.nao, mol.nao)))[0]) * HARTREE_EV
+        total += terms["solvation_ev"]
+    return {"energy_ev": total} | terms | {"s_squared": 0.0, "n_basis": mol.nao}
+
+
+def _orbitals(problem: Problem, mf: Any) -> dict[str, float]:
+    """Frontier levels, dipole and spin. Without virtual orbitals there is no lumo_ev, gap_ev, lumo_extent_angstrom."""
+    mol = mf.mol
+    occupations, levels = np.atleast_2d(mf.mo_occ), np.atleast_2d(mf.mo_energy)
+    orbitals = np.reshape(mf.mo_coeff, (len(levels), mol.nao, -1))
+    homo = float(levels[occupations > 0].max()) * HARTREE_EV
+    found = {"homo_ev": homo, "dipole_debye": _dipole(problem, mf), "s_squared": _s_squared(mf), "n_basis": mol.nao}
+    if (occupations == 0).any():
+        spin, index = np.unravel_index(np.argmin(np.where(occupations == 0, levels, np.inf)), levels.shape)
+        lumo = float(levels[spin, index]) * HARTREE_EV
+        with mol.with_common_origin(problem.real.positions.mean(axis=0) / BOHR_ANGSTROM):
+            orbital = orbitals[spin][:, index]
+            extent = float(np.sqrt(orbital @ mol.intor("int1e_r2") @ orbital)) * BOHR_ANGSTROM
+        found |= {"lumo_ev": lumo, "gap_ev": lumo - homo, "lumo_extent_angstrom": extent}
+    return found
+
+
+def _dipole(problem: Problem, mf: Any) -> float:
+    """Magnitude of the dipole about the centre of mass, debye. The origin matters for ions only."""
+    mol, density = mf.mol, mf.make_rdm1()
+    if density.ndim == 3:
+        density = density.sum(axis=0)
+    origin = problem.real.get_center_of_mass() / BOHR_ANGSTROM
+    with mol.with_common_origin(origin):
+        electrons = -np.einsum("xij,ji->x", mol.intor_symmetric("int1e_r", comp=3), density)
+    nuclei = mol.atom_charges() @ (mol.atom_coords() - origin)
+    return float(np.linalg.norm(nuclei + electrons)) * BOHR_ANGSTROM / DEBYE_E_ANGSTROM
+
+
+def _s_squared(mf: Any) -> float:
+    return float(mf.spin_square()[0]) if np.ndim(mf.mo_occ) == 2 else 0.0
+
+
+def _spin_gate(mf: Any) -> Gate:
+    spin = mf.mol.spin / 2
+    excess = round(abs(_s_squared(mf) - spin * (spin + 1)), 4)
+    return Gate("spin", excess <= SPIN_LIMIT, excess, SPIN_LIMIT, "hbar^2")
+
+
+@dataclass
+class Point:
+    """An evaluated geometry: positions (Angstrom), energy (eV), gradient (eV/Angstrom)."""
+
+    positions: np.ndarray
+    energy: float
+    gradient: np.ndarray
+
+    @property
+    def max_force(self) -> float:
+        return float(np.linalg.norm(self.gradient, axis=1).max())
+
+
+@dataclass
+class Surface:
+    """Energies and gradients of a molecule, remembered on disk in the order in which they were asked for.
+
+    The optimiser is deterministic: a resumed run asks for the same points and gets them from the file, so it arrives
+    where the killed one was, Hessian included. Wavefunction stability is analysed at the first and the last point.
+    """
+
+    settings: Mapping[str, Any]
+    start: "Atoms"
+    folder: Path
+    points: list[Point] = field(default_factory=list)
+    _stored: list[Point] = field(default_factory=list)
+    _current: tuple[Problem, scf.Solution | None] | None = None
+
+    def __post_init__(self) -> None:
+        self.path = self.folder / "relax.jsonl"
+        for line in self.path.read_text().splitlines() if self.path.exists() else []:
+            try:
+                raw = json.loads(line)
+            except json.JSONDecodeError:  # the line that the kill cut short
+                break
+            self._stored.append(Point(np.array(raw["positions"]), raw["energy"], np.array(raw["gradient"])))
+
+    @property
+    def rungs(self) -> list[str]:
+        return scf.Journal(self.folder / "scf.json").rungs
+
+    def at(self, positions: np.ndarray) -> Point:
+        index = len(self.points)
+        if index < len(self._stored) and abs(self._stored[index].positions - positions).max() < SAME_POINT:
+            point, self._current = self._stored[index], None
+        else:
+            self._stored = self._stored[:index]
+            point = self._compute(positions)
+            self._stored.append(point)
+            lines = [json.dumps({name: np.asarray(v).tolist() for name, v in vars(p).items()}) for p in self._stored]
+            self.path.write_text("\n".join(lines) + "\n")
+        self.points.append(point)
+        return point
+
+    def _compute(self, positions: np.ndarray) -> Point:
+        problem, solution = self._solve(positions)
+        terms, gradient = problem.corrections()
+        if solution is None:
+            return Point(positions, float(problem.molecule.energy_nuc()) * HARTREE_EV, gradient)
+        energy = float(solution.field.e_tot) * HARTREE_EV + sum(terms.values())
+        gradient = gradient + np.asarray(solution.field.nuc_grad_method().kernel()) * (HARTREE_EV / BOHR_ANGSTROM)
+        return Point(positions, energy, gradient)
+
+    def _solve(self, positions: np.ndarray) -> tuple[Problem, scf.Solution | None]:
+        atoms = self.start.copy()
+        atoms.positions = positions
+        problem = Problem.of(self.settings, atoms, self.folder)
+        if problem.molecule.nelectron == 0:
+            self._current = (problem, None)
+            return self._current
+        before = self._current[1].field.make_rdm1() if self._current and self._current[1] else None
+        level = {**problem.level, "stability": problem.level["stability"] and not self.points}
+        self._current = (problem, scf.solve(problem.mean_field(), level, self.folder, before))
+        return self._current
+
+    def last(self) -> tuple[Problem, Any, list[Gate]]:
+        """Problem, field and gates of the last point."""
+        problem, solution = self._current or self._solve(self.points[-1].positions)
+        if solution is None:
+            return problem, None, [Gate("scf_converged", True, True, True)]
+        gates = [Gate("scf_converged", True, True, True)]
+        if problem.level["stability"]:
+            kind, _ = scf.diagnose(solution.field)
+            gates.append(Gate("stable", kind == "none", kind, "none"))
+        return problem, solution.field, [*gates, _spin_gate(solution.field)]
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
+        scf.forget(self.folder)
+
+
+class _Arrived(Exception):
+    """The forces are small enough."""
+
+
+def _minimise(surface: Surface, fmax: float, max_steps: int) -> None:
+    """Walk on `surface` until the largest force is at most `fmax` (eV/Angstrom)."""
+    first = surface.at(surface.start.positions.copy())
+    if len(surface.start) == 1 or first.max_force <= fmax:
+        return
+    surface.points.clear()
+    import geometric
+    from geometric.internal import DelocalizedInternalCoordinates
+
+    class Engine(geometric.engine.Engine):
+        def calc_new(self, coords: np.ndarray, dirname: str) -> dict[str, Any]:
+            point = surface.at(coords.reshape(-1, 3) * BOHR_ANGSTROM)
+            if point.max_force <= fmax:
+                raise _Arrived
+            if len(surface.points) > max_steps:
+                text = f"largest force {point.max_force:.3f} eV/Angstrom after {max_steps} steps (limit {fmax})"
+                raise PhysicsFailure("not_converged", f"geometry: {text}")
+            per_bohr = BOHR_ANGSTROM / HARTREE_EV
+            return {"energy": point.energy / HARTREE_EV, "gradient": point.gradient.ravel() * per_bohr}
+
+    molecule = geometric.molecule.Molecule()
+    molecule.elem = list(surface.start.symbols)
+    molecule.xyzs = [surface.start.positions.copy()]
+    molecule.build_topology()
+    coordinates = DelocalizedInternalCoordinates(molecule, build=True, connect=False, addcart=False)
+    parameters = geometric.params.OptParams(maxiter=10 * max_steps, convergence_set="GAU_VERYTIGHT")
+    optimiser = geometric.optimize.Optimizer(
+        surface.start.positions.ravel() / BOHR_ANGSTROM,
+        molecule,
+        coordinates,
+        Engine(molecule),
+        str(surface.folder / "geometric"),
+        parameters,
+        print_info=False,
+    )
+    try:
+        optimiser.optimizeGeometry()
+    except _Arrived:
+        return
+    except geometric.errors.Error as error:
+        raise PhysicsFailure("not_converged", f"geometry: {error}") from error
+    raise PhysicsFailure("not_converged", f"geometry: the optimiser stopped at {surface.points[-1].max_force:.3f} eV/Angstrom")

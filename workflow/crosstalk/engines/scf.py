@@ -1,0 +1,380 @@
+"""Self-consistent fields with PySCF: building them, the ladder that converges them, the stability of what comes out.
+
+Inside this module energies are hartree, PySCF's unit; `engines.pyscf` converts at the door.
+
+The ladder has three rungs, each tried only when the one before did not converge: "diis", "level_shift" (gap widened
+by LEVEL_SHIFT), "second_order" (augmented-Hessian Newton). A converged field may still be a saddle point: the lowest
+eigenvalue of the orbital Hessian says so, and the rung "stability_followed" goes downhill from there.
+
+A cold start converges on a coarse grid first and settles its stability there. Most of an SCF is work on the grid, so
+this costs little, and open shells that begin in the wrong symmetry leave it before the fine grid is paid for.
+The Hessian takes its exchange-correlation part from the coarse grid too: only the sign of its eigenvalue matters, and
+that moves by less than 1e-3 of its size (theory: J. Chem. Phys. 1977, 66, 3045; 1996, 104, 9047).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosstalk.engines.corrections import REPLACED_VV10
+from crosstalk.errors import PhysicsFailure
+from crosstalk.record import Gate, write_atomically
+
+RUNGS = ("diis", "level_shift", "second_order")
+FOLLOWED = "stability_followed"
+#: Hartree. Wide enough to stop occupied and virtual orbitals from changing places, small enough to converge.
+LEVEL_SHIFT = 0.3
+DIIS_VECTORS = 12
+COARSE_GRID = 0
+#: The VV10 double integral is smooth: two levels below the grid of the functional itself.
+NLC_GRID_BELOW = 2
+COARSE_TOLERANCE = 1e-6
+#: Eigenvalues of the orbital Hessian above this count as zero: rotations among degenerate orbitals and grid noise.
+UNSTABLE_BELOW = -1e-4
+#: Norm of the orbital rotation along an instability, radian.
+ROTATION = 0.5
+MAX_FOLLOWED = 3
+MEMORY_SHARE_OF_CAVITY = 0.4
+PCM_NAMES = {"ief-pcm": "IEF-PCM", "c-pcm": "C-PCM"}
+SMD_DESCRIPTORS = ("n", "n25", "alpha", "beta", "gamma", "epsilon", "phi", "psi")
+
+Level = Mapping[str, Any]
+
+
+@dataclass
+class Solution:
+    """A converged field with how it was reached. `gates`: scf_converged, and stable unless the level skips it."""
+
+    field: Any
+    rungs: list[str]
+    gates: list[Gate]
+
+
+def mean_field(mol: Any, level: Level, environment: Level | None = None) -> Any:
+    """Restricted (singlet) or unrestricted Kohn-Sham field of `mol`, density-fitted and in a continuum as asked for.
+
+    "b3lyp" is libxc's 402 with VWN's RPA fit, as in Gaussian (PySCF before 2.3 took VWN5 under that name).
+    """
+    from pyscf import dft
+
+    functional = level["functional"].lower()
+    mf = (dft.UKS if mol.spin else dft.RKS)(mol)
+    mf.xc, mf.nlc = (REPLACED_VV10[functional][0], 0) if functional in REPLACED_VV10 else (functional, "")
+    mf.grids.level = level["grid_level"]
+    mf.nlcgrids.level = max(level["grid_level"] - NLC_GRID_BELOW, 0)
+    if level["density_fit"]:
+        mf = mf.density_fit(auxbasis=level["density_fit"])
+    if environment is not None and environment["model"] is not None:
+        mf = _solvated(mf, environment)
+    mf.conv_tol = level["scf_tolerance_ha"]
+    mf.max_cycle = level["max_cycles"]
+    mf.diis_space = DIIS_VECTORS
+    return mf
+
+
+def _solvated(mf: Any, environment: Level) -> Any:
+    """`mf` in a polarisable continuum. PCM: Bondi radii times 1.2; SMD: its own radii and non-electrostatic terms."""
+    from pyscf import solvent
+
+    if environment["model"] == "smd":
+        values = {**environment.get("smd_descriptors", {}), "epsilon": environment["epsilon"]}
+        values.setdefault("n25", values.get("n"))
+        mf = solvent.SMD(mf)
+        mf.with_solvent.solvent_descriptors = [values[name] for name in SMD_DESCRIPTORS]
+        mf.with_solvent.eps = environment["epsilon"]
+    else:
+        mf = solvent.PCM(mf)
+        mf.with_solvent.method = PCM_NAMES[environment["model"]]
+        mf.with_solvent.eps = environment["epsilon"]
+    _keep_cavity_integrals(mf.with_solvent)
+    return mf
+
+
+def _keep_cavity_integrals(continuum: Any) -> None:
+    """Let a continuum keep its three-index integrals between cycles, when they fit into memory.
+
+    PySCF computes them twice per cycle, which for a molecule of 160 functions is four fifths of an SCF in solution.
+    """
+    from pyscf import df, gto, lib
+
+    slow_v, slow_vmat = continuum._get_v, continuum._get_vmat
+    kept: dict[str, Any] = {}
+
+    def integrals() -> np.ndarray | None:
+        mol, points = continuum.mol, continuum.surface["grid_coords"]
+        pairs = mol.nao * (mol.nao + 1) // 2
+        if pairs * len(points) * 8e-6 > MEMORY_SHARE_OF_CAVITY * mol.max_memory:
+            return None
+        if kept.get("points") is not points:
+            charges = gto.fakemol_for_charges(points, expnt=continuum.surface["charge_exp"] ** 2)
+            charges.cart = mol.cart
+            kept["integrals"] = df.incore.aux_e2(mol, charges, intor=mol._add_suffix("int3c2e"), aosym="s2ij")
+            kept["points"] = points
+        return kept["integrals"]
+
+    def potential(densities: np.ndarray) -> np.ndarray:
+        """Electron potential of densities (n, nao, nao) at the cavity points: (n, points)."""
+        v = integrals()
+        if v is None:
+            return slow_v(densities)
+        packed = lib.pack_tril(densities + densities.transpose(0, 2, 1))
+        diagonal = np.arange(densities.shape[-1])
+        packed[:, diagonal * (diagonal + 3) // 2] *= 0.5
+        return packed @ v
+
+    def matrix(charges: np.ndarray) -> np.ndarray:
+        """Potential of surface charges (n, points) as matrices (n, nao, nao)."""
+        v = integrals()
+        if v is None:
+            return slow_vmat(charges)
+        return lib.unpack_tril(np.ascontiguousarray(-(charges.reshape(-1, v.shape[1]) @ v.T)))
+
+    continuum._get_v, continuum._get_vmat = potential, matrix
+
+
+def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None) -> Solution:
+    """Converge `mf` and see to its stability.
+
+    density: initial guess; without one the checkpoint of a killed run in `folder` goes on, else the start is cold.
+    Raises PhysicsFailure("not_converged") when no rung helps.
+    """
+    checkpoint, journal = folder / "scf.chk", Journal(folder / "scf.json")
+    first = RUNGS[0]
+    if density is None:
+        density = _from_checkpoint(mf, checkpoint)
+        if density is not None:
+            first = journal.last_of(RUNGS) or first
+        else:
+            density = _coarse_density(mf, level, journal)
+    mf.chkfile = str(checkpoint)
+    change = climb(mf, density, journal, first)
+    if not mf.converged:
+        text = f"SCF not converged after {', '.join(RUNGS)} of {mf.max_cycle} cycles each"
+        raise PhysicsFailure("not_converged", f"{text}; last energy change {change:.0e} hartree")
+    gates = [Gate("scf_converged", True, True, True)]
+    if level["stability"]:
+        kind = settle(mf, journal)
+        if not mf.converged:
+            raise PhysicsFailure("not_converged", "SCF not converged when its instability was followed")
+        gates.append(Gate("stable", kind == "none", kind, "none"))
+    return Solution(mf, journal.rungs, gates)
+
+
+class Journal:
+    """The rungs climbed, in order, kept on disk so that a resumed run reports them all. In memory without a path."""
+
+    def __init__(self, path: Path | None = None):
+        self.path = path
+        self.rungs: list[str] = json.loads(path.read_text()) if path is not None and path.exists() else []
+
+    def add(self, rung: str) -> None:
+        if rung not in self.rungs:
+            self.rungs.append(rung)
+            if self.path is not None:
+                write_atomically(self.path, json.dumps(self.rungs).encode())
+
+    def last_of(self, names: tuple[str, ...]) -> str | None:
+        return next((rung for rung in reversed(self.rungs) if rung in names), None)
+
+
+def forget(folder: Path) -> None:
+    """Remove what a killed run would have gone on from: a finished calculation repeated starts cold, bit for bit."""
+    for name in ("scf.chk", "scf.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def climb(mf: Any, density: np.ndarray | None, journal: Journal, first: str = RUNGS[0]) -> float:
+    """Climb the ladder from rung `first` until converged. Returns the last change of the energy (hartree)."""
+    change = [float("nan")]
+
+    def watch(local: dict[str, Any]) -> None:
+        change[0] = abs(float(local["e_tot"] - local["last_hf_e"]))
+
+    for rung in RUNGS[RUNGS.index(first) :]:
+        journal.add(rung)
+        if rung == "second_order":
+            if mf.mo_coeff is None:
+                _orbitals_of(mf, density)
+            newton(mf, mf.mo_coeff, watch)
+        else:
+            mf.level_shift = LEVEL_SHIFT if rung == "level_shift" else 0.0
+            mf.callback = watch
+            mf.kernel(dm0=density)
+            mf.level_shift, mf.callback = 0.0, None
+        if mf.converged:
+            break
+        density = mf.make_rdm1()
+    return change[0]
+
+
+def _orbitals_of(mf: Any, density: np.ndarray | None) -> None:
+    """Diagonalise the Fock matrix of `density` once, to have orbitals to start from."""
+    fock = mf.get_fock(dm=mf.get_init_guess() if density is None else density)
+    mf.mo_energy, mf.mo_coeff = mf.eig(fock, mf.get_ovlp())
+    mf.mo_occ = mf.get_occ(mf.mo_energy, mf.mo_coeff)
+
+
+def newton(mf: Any, orbitals: np.ndarray, watch: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """Converge `mf` by the second-order solver from `orbitals`; the result is written back into `mf`."""
+    solver = mf.newton()
+    solver.callback = watch
+    solver.verbose = 0
+    solver.kernel(mo_coeff=orbitals, mo_occ=mf.mo_occ)
+    for name in ("converged", "e_tot", "mo_energy", "mo_coeff", "mo_occ"):
+        setattr(mf, name, getattr(solver, name))
+
+
+def _from_checkpoint(mf: Any, path: Path) -> np.ndarray | None:
+    """The density of a killed run, or None. A file cut short by the kill is thrown away."""
+    if not path.exists():
+        return None
+    try:
+        return np.asarray(mf.from_chk(str(path)))
+    except (OSError, KeyError):
+        path.unlink()
+        return None
+
+
+def _coarse_density(mf: Any, level: Level, journal: Journal) -> np.ndarray:
+    """Density converged on the coarse grid from superposed atoms; of an open shell, with its instabilities followed.
+
+    (An internal instability of a closed shell is rare: the check on the fine grid is enough.)
+    """
+    coarse = on_coarse_grid(mf)
+    coarse.chkfile = None
+    coarse.conv_tol = max(COARSE_TOLERANCE, mf.conv_tol)
+    private = Journal()
+    climb(coarse, None, private)
+    if level["stability"] and mf.mol.spin and coarse.converged:
+        settle(coarse, private)
+        if FOLLOWED in private.rungs:
+            journal.add(FOLLOWED)
+    return coarse.make_rdm1()
+
+
+def on_coarse_grid(mf: Any) -> Any:
+    """A copy of `mf` on the coarse grid, without VV10 (which hardly moves an orbital and is slow)."""
+    from pyscf import dft
+
+    coarse = mf.copy()
+    coarse.grids = dft.gen_grid.Grids(mf.mol)
+    coarse.grids.level = COARSE_GRID
+    coarse.grids.build(with_non0tab=True)
+    coarse.nlc = 0
+    return coarse
+
+
+def settle(mf: Any, journal: Journal) -> str:
+    """Follow internal instabilities of a converged `mf` until there are none. Returns what `diagnose` finds at the end.
+
+    A closed shell that is unstable towards separate spins is reported and never followed: what it leads to is no singlet.
+    """
+    for _ in range(MAX_FOLLOWED):
+        kind, mode = diagnose(mf)
+        if kind != "internal":
+            return kind
+        journal.add(FOLLOWED)
+        newton(mf, _rotated(mf, mode))
+        if not mf.converged:
+            return kind
+    return diagnose(mf)[0]
+
+
+def diagnose(mf: Any) -> tuple[str, np.ndarray]:
+    """Kind of instability of a converged `mf` and the mode that lowers the energy.
+
+    "none"; "internal": within the same kind of determinant; "unrestricted": a closed shell that would gain by letting
+    its spins separate.
+    """
+    value, mode = lowest_mode(mf)
+    if value < UNSTABLE_BELOW:
+        return "internal", mode
+    if mf.mol.spin == 0:
+        value, mode = lowest_mode(mf, triplet=True)
+        if value < UNSTABLE_BELOW:
+            return "unrestricted", mode
+    return "none", mode
+
+
+def lowest_mode(mf: Any, triplet: bool = False) -> tuple[float, np.ndarray]:
+    """Lowest eigenvalue (hartree) of the orbital Hessian and its mode: virtual-occupied rotations, spin after spin.
+
+    triplet: rotations of a closed shell that are opposite for the two spins.
+    """
+    from pyscf import lib
+
+    product, gaps = _hessian(mf, triplet)
+    if gaps.size == 0:
+        return 0.0, gaps
+
+    def precondition(residual: np.ndarray, value: float, _: np.ndarray) -> np.ndarray:
+        shifted = gaps - value
+        return residual / np.where(abs(shifted) < 1e-8, 1e-8, shifted)
+
+    starts = [np.eye(1, gaps.size, index).ravel() for index in np.argsort(gaps, kind="stable")[:3]]
+    starts.append(np.random.default_rng(0).standard_normal(gaps.size) / gaps)  # reaches every symmetry
+    _, values, vectors = lib.davidson1(
+        lambda xs: list(product(np.asarray(xs))), starts, precondition, tol=1e-5, tol_residual=3e-3, nroots=1,
+        max_cycle=40, max_space=40, verbose=0,
+    )  # fmt: skip
+    mode = vectors[0] * np.sign(vectors[0][np.argmax(abs(vectors[0]))])
+    return float(values[0]), mode
+
+
+def _hessian(mf: Any, triplet: bool) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Hessian times vectors (n, size), and its diagonal without response: virtual minus occupied levels (hartree)."""
+    spins = _spins(mf)
+    gaps = np.concatenate([(v_e[:, None] - o_e[None, :]).ravel() for _, _, o_e, v_e in spins])
+    coarse = on_coarse_grid(mf)
+    if hasattr(coarse, "with_solvent"):
+        if triplet:
+            coarse = coarse.undo_solvent()  # a spin density without charge polarises nothing
+        else:
+            coarse.with_solvent = mf.with_solvent.copy()
+            coarse.with_solvent.equilibrium_solvation = True
+    closed = len(spins) == 1
+    respond = coarse.gen_response(singlet=False if triplet else None, hermi=1) if closed else coarse.gen_response(hermi=1)
+    sizes = [v.shape[1] * o.shape[1] for o, v, _, _ in spins]
+
+    def product(xs: np.ndarray) -> np.ndarray:
+        blocks = np.split(xs, np.cumsum(sizes)[:-1], axis=1)
+        densities = [
+            np.einsum("pv,nvo,qo->npq", v, x.reshape(len(xs), v.shape[1], o.shape[1]), o, optimize=True)
+            for (o, v, _, _), x in zip(spins, blocks, strict=True)
+        ]
+        d = np.array([2 * x if closed else x for x in densities])
+        d = d + d.swapaxes(-1, -2)
+        answers = np.asarray(respond(d[0] if closed else d)).reshape(d.shape)
+        parts = [
+            np.einsum("pv,npq,qo->nvo", v, a, o, optimize=True).reshape(len(xs), -1)
+            for (o, v, _, _), a in zip(spins, answers, strict=True)
+        ]
+        return gaps * xs + np.concatenate(parts, axis=1)
+
+    return product, gaps
+
+
+def _spins(mf: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Per spin (one entry for a closed shell): occupied and virtual orbitals, occupied and virtual levels."""
+    n = mf.mol.nao
+    c, f, e = np.reshape(mf.mo_coeff, (-1, n, np.shape(mf.mo_coeff)[-1])), np.atleast_2d(mf.mo_occ), np.atleast_2d(mf.mo_energy)
+    return [(x[:, o > 0], x[:, o == 0], w[o > 0], w[o == 0]) for x, o, w in zip(c, f, e, strict=True)]
+
+
+def _rotated(mf: Any, mode: np.ndarray) -> np.ndarray:
+    """Orbitals turned along `mode` by ROTATION in all."""
+    from scipy.linalg import expm
+
+    step, turned, at = mode * (ROTATION / np.linalg.norm(mode)), [], 0
+    occupations = np.atleast_2d(mf.mo_occ)
+    for c, occupation in zip(np.reshape(mf.mo_coeff, (len(occupations), mf.mol.nao, -1)), occupations, strict=True):
+        o, v = np.flatnonzero(occupation > 0), np.flatnonzero(occupation == 0)
+        kappa = np.zeros((c.shape[1], c.shape[1]))
+        kappa[np.ix_(v, o)] = step[at : at + len(v) * len(o)].reshape(len(v), len(o))
+        at += len(v) * len(o)
+        turned.append(c @ expm(kappa - kappa.T))
+    return turned[0] if len(turned) == 1 else np.array(turned)

@@ -1,0 +1,308 @@
+"""xTB on surfaces (tblite): relaxed slabs, and poses of an adsorbate filtered on the frozen slab.
+
+tblite samples the Gamma point only and treats a partly periodic system as periodic in three directions. So slabs are
+relaxed in a repeat of SUPERCELL width, with energy and forces folded back onto the surface cell, and everything has
+VACUUM above it. A filter, no more: energies that count come from another engine.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+
+from crosstalk.errors import CrosstalkError, PhysicsFailure
+from crosstalk.record import Gate, Outcome, write_atomically
+
+if TYPE_CHECKING:
+    from crosstalk.spec import Spec
+    from crosstalk.steps import Input
+
+#: Between the highest atom and the next image along the normal, Angstrom.
+VACUUM = 20.0
+#: Narrowest repeat in which the Gamma point stands for the surface's whole Brillouin zone, Angstrom.
+SUPERCELL = 9.0
+#: Diagonal of the start Hessian for slab atoms, eV/Angstrom^2: ASE's own choice.
+STIFF = 70.0
+#: Start Hessian for the adsorbate as a rigid body, eV/Angstrom^2 (of the atoms' common displacement, root mean square).
+RIGID = 0.3
+#: Longest step of an atom in a relaxation, Angstrom.
+LONGEST_STEP = 0.2
+
+
+def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
+    """Step `slab`: build and relax. Seconds to a minute, so a killed one starts again."""
+    from ase.constraints import FixAtoms
+    from ase.optimize import BFGS
+
+    from crosstalk.structures import slabs
+
+    settings = spec.settings["relax"]
+    built = slabs.build(spec.settings["surface"])
+    moving = _tall(built)
+    moving.set_constraint(FixAtoms(slabs.frozen(built, settings["freeze_below"])))
+    moving.calc = Folded(_calculator(spec.settings["level"]), slabs.repeat_to(built, SUPERCELL))
+    optimiser = BFGS(moving, logfile=None, maxstep=LONGEST_STEP)
+    try:
+        optimiser.run(fmax=settings["fmax_ev_per_angstrom"], steps=settings["max_steps"])
+        force = _largest_force(moving)
+        energy = float(moving.get_potential_energy())
+    except CalculationFailed as failure:
+        raise PhysicsFailure("not_converged", f"SCF of the slab: {failure}") from failure
+    relaxed = slabs.in_box(Atoms(moving.symbols, moving.positions, cell=moving.cell), slabs.VACUUM)
+    limit = settings["fmax_ev_per_angstrom"]
+    quantities = {"energy_ev": energy, "n_steps": optimiser.nsteps, "max_force_ev_per_angstrom": force}
+    gate = Gate("geometry_converged", force <= limit, round(force, 4), limit, "eV/Angstrom")
+    return Outcome(quantities=quantities | slabs.describe(relaxed), gates=[gate], structures=[relaxed])
+
+
+def poses(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
+    """Step `poses`: starts relaxed on the frozen slab, the distinct ones from the lowest up.
+
+    Every finished start leaves a file in `folder` and is not done again. A start that this level cannot do is left out;
+    when it can do none, the starts themselves go on, unranked, and the gate `filter_converged` is missed.
+    """
+    from crosstalk.structures import poses as placing
+
+    settings = spec.settings
+    sampling = settings["sampling"]
+    primitive = inputs["slab"].structures[0]
+    conformers = _conformers(inputs["adsorbate"], sampling["energy_window_ev"])
+    starts = [
+        placing.start(i, primitive, settings["repeat"], conformers, sampling["seed"], sampling["height_angstrom"])
+        for i in range(sampling["n_poses"])
+    ]
+    bare = primitive.repeat((*settings["repeat"], 1))
+    bare.set_tags(0)
+    height = max(float(np.ptp(s.atoms.positions[:, 2])) for s in starts) + VACUUM
+    level, fmax, steps = settings["level"], sampling["fmax_ev_per_angstrom"], sampling["max_steps"]
+    try:
+        zero, molecule = _references(bare, conformers, level, height, fmax, folder)
+    except CalculationFailed as failure:
+        return _unranked(bare, conformers[0], starts, settings, f"the bare slab: {failure}")
+    ends = [_finished(s, level, height, fmax, steps, folder / f"pose_{s.index:03d}.json") for s in starts]
+    if all(end.status == "failed" for end in ends):
+        return _unranked(bare, molecule, starts, settings, ends[0].reason)
+    return _ranked(bare, molecule, ends, zero, settings)
+
+
+# -- one start ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class End:
+    """How a start ended: bound | unconverged (max_steps) | failed (no SCF) | a class of graphs.adsorption_class.
+
+    positions in Angstrom, energy in eV (None when failed).
+    """
+
+    status: str
+    reason: str
+    energy: float | None
+    atoms: Atoms
+
+
+def _finished(start: Any, level: Mapping[str, Any], height: float, fmax: float, max_steps: int, path: Path) -> End:
+    """The end of a start: read from `path`, or computed and written there."""
+    if path.exists():
+        kept = json.loads(path.read_text())
+        atoms = start.atoms.copy()
+        atoms.positions = kept["positions"]
+        return End(kept["status"], kept["reason"], kept["energy"], atoms)
+    end = _relaxed(start.atoms, level, height, fmax, max_steps)
+    data = {"status": end.status, "reason": end.reason, "energy": end.energy, "positions": end.atoms.positions.tolist()}
+    write_atomically(path, json.dumps(data).encode())
+    return end
+
+
+def _relaxed(start: Atoms, level: Mapping[str, Any], height: float, fmax: float, max_steps: int) -> End:
+    """Relax the adsorbate on the frozen slab."""
+    from ase.constraints import FixAtoms
+    from ase.optimize import BFGS
+
+    from crosstalk.structures import graphs
+
+    moving = _tall(start, height)
+    moving.set_constraint(FixAtoms(np.flatnonzero(start.get_tags() == 0)))
+    moving.calc = _calculator(level)
+    optimiser = BFGS(moving, logfile=None, maxstep=LONGEST_STEP)
+    optimiser.H0 = _hessian(start)
+    converged = False
+    mine = start.get_tags() == 1
+    try:
+        for _ in optimiser.irun(fmax=0.0, steps=max_steps):
+            converged = _generalised_force(moving.positions[mine], moving.get_forces()[mine]) <= fmax
+            if converged:
+                break
+        energy = float(moving.get_potential_energy())
+    except CalculationFailed as failure:
+        return End("failed", f"SCF: {failure}", None, start)
+    final = start.copy()
+    final.positions = moving.positions
+    became, reason = graphs.adsorption_class(start, final)
+    print("NST",optimiser.nsteps)
+    if became == "bound" and not converged:
+        became, reason = "unconverged", f"forces above {fmax} eV/Angstrom after {max_steps} steps"
+    return End(became, reason, energy, final)
+
+
+def _hessian(start: Atoms) -> np.ndarray:
+    """Start Hessian: Lindh's stretches within the adsorbate, soft as a rigid body; slab atoms are frozen. eV/Angstrom^2."""
+    from crosstalk.engines.xtb import model_hessian
+
+    mine = np.flatnonzero(start.get_tags() == 1)
+    inner = model_hessian(start[mine])
+    modes = _rigid_modes(start.positions[mine])
+    others = np.eye(len(inner)) - modes.T @ modes
+    hessian = STIFF * np.eye(3 * len(start))
+    coordinates = (3 * mine[:, None] + np.arange(3)).ravel()
+    hessian[np.ix_(coordinates, coordinates)] = others @ inner @ others + RIGID * modes.T @ modes
+    return hessian
+
+
+def _rigid_modes(positions: np.ndarray) -> np.ndarray:
+    """Orthonormal translations and rotations of a body as displacements of its atoms: (6, 3n), (5, 3n) when it is linear."""
+    centred = positions - positions.mean(axis=0)
+    axes = np.eye(3)
+    moves = [np.tile(axis, len(positions)) for axis in axes] + [np.cross(axis, centred).ravel() for axis in axes]
+    _, sizes, modes = np.linalg.svd(np.array(moves), full_matrices=False)
+    return modes[sizes > 1e-6 * sizes[0]]
+
+
+def _generalised_force(positions: np.ndarray, forces: np.ndarray) -> float:
+    """Largest of the forces on the atoms and those along the rigid-body modes, eV/Angstrom.
+
+    The latter are sums over the atoms: a molecule that stands where it wants to lie has small forces on every atom.
+    """
+    along = _rigid_modes(positions) @ forces.ravel()
+    return float(max(np.linalg.norm(forces, axis=1).max(), np.abs(along).max()))
+
+
+# -- all starts --------------------------------------------------------------------------------------------------
+
+
+def _conformers(adsorbate: "Input", window_ev: float) -> list[Atoms]:
+    """Conformers within the window, ascending. Raises CrosstalkError for an ion: a charged cell has no energy."""
+    settings, quantities = adsorbate.record.spec.settings, adsorbate.record.quantities
+    species = settings.get("species", settings)
+    if species["charge"] != 0 or species["multiplicity"] != 1:
+        raise CrosstalkError(f"'{adsorbate.record.spec.label}' is no closed-shell neutral: it cannot be adsorbed in a periodic cell")
+    relative = quantities.get("relative_energies_ev", [0.0])
+    return [atoms for atoms, energy in zip(adsorbate.structures, relative, strict=False) if energy <= window_ev]
+
+
+def _references(
+    bare: Atoms, conformers: Sequence[Atoms], level: Mapping[str, Any], height: float, fmax: float, folder: Path
+) -> tuple[float, Atoms]:
+    """E(slab) + E(molecule) in eV, both in the poses' cell, and the molecule (its lowest conformer relaxed there)."""
+    from ase.optimize import BFGS
+
+    from crosstalk.engines.xtb import model_hessian
+
+    path = folder / "references.json"
+    if path.exists():
+        kept = json.loads(path.read_text())
+        return kept["energy"], Atoms(conformers[0].symbols, kept["positions"])
+    clean = _tall(bare, height)
+    clean.calc = _calculator(level)
+    slab_energy = float(clean.get_potential_energy())
+    found = []
+    for conformer in conformers:
+        alone = Atoms(conformer.symbols, conformer.positions, cell=clean.cell, pbc=True)
+        alone.calc = _calculator(level)
+        optimiser = BFGS(alone, logfile=None, maxstep=LONGEST_STEP)
+        optimiser.H0 = model_hessian(conformer)
+        optimiser.run(fmax=fmax / 2, steps=200)
+        found.append((float(alone.get_potential_energy()), alone.positions))
+    energy, positions = min(found, key=lambda entry: entry[0])
+    write_atomically(path, json.dumps({"energy": slab_energy + energy, "positions": positions.tolist()}).encode())
+    return slab_energy + energy, Atoms(conformers[0].symbols, positions)
+
+
+def _ranked(bare: Atoms, molecule: Atoms, ends: Sequence[End], zero: float, settings: Mapping[str, Any]) -> Outcome:
+    """The distinct bound poses within the energy window. Unconverged ones stand in only when there are no others."""
+    from crosstalk.structures import poses as placing
+
+    sampling = settings["sampling"]
+    chosen = [e for e in ends if e.status == "bound"]
+    converged = bool(chosen)
+    chosen = chosen or [e for e in ends if e.status == "unconverged"]
+    if not chosen:
+        status, count = Counter(e.status for e in ends if e.status != "failed").most_common(1)[0]
+        example = next(e.reason for e in ends if e.status == status)
+        raise PhysicsFailure(status, f"{count} of {len(ends)} starts, none stayed bound; e.g. {example}")
+    energies = [e.energy - zero for e in chosen if e.energy is not None]
+    order = placing.deduplicate([e.atoms for e in chosen], energies)
+    order = [k for k in order if energies[k] - energies[order[0]] <= sampling["energy_window_ev"]]
+    n_rejected = len(ends) - len(chosen)
+    structures = placing.boxed(bare, molecule, [chosen[k].atoms for k in order], settings["vacuum_angstrom"])
+    quantities = _counts(structures, len(ends), n_rejected) | {"pose_energies_ev": [energies[k] for k in order]}
+    return Outcome(
+        quantities=quantities,
+        gates=[Gate("filter_converged", converged, len(ends) - n_rejected if converged else 0, 1, "starts")],
+        structures=structures,
+    )
+
+
+def _unranked(bare: Atoms, molecule: Atoms, starts: Sequence[Any], settings: Mapping[str, Any], reason: str) -> Outcome:
+    """The starts as they are, in their own order, when the filter could do none of them."""
+    from crosstalk.structures import poses as placing
+
+    structures = placing.boxed(bare, molecule, [s.atoms for s in starts], settings["vacuum_angstrom"])
+    gate = Gate("filter_converged", False, 0, 1, "starts")
+    text = f"poses neither relaxed nor ranked, {reason}"
+    return Outcome(reason=text, quantities=_counts(structures, len(starts), len(starts)), gates=[gate], structures=structures)
+
+
+def _counts(structures: Sequence[Atoms], n_starts: int, n_rejected: int) -> dict[str, Any]:
+    area = float(np.linalg.norm(np.cross(structures[0].cell[0], structures[0].cell[1])))
+    counts = {"n_found": len(structures) - 2, "n_starts": n_starts, "n_rejected": n_rejected}
+    return counts | {"n_atoms": len(structures[2]), "area_angstrom2": area}
+
+
+# -- tblite and periodicity --------------------------------------------------------------------------------------
+
+
+def _calculator(level: Mapping[str, Any]) -> Any:
+    from crosstalk.engines.xtb import calculator
+
+    return calculator(level, 0, 1)
+
+
+def _tall(atoms: Atoms, height: float | None = None) -> Atoms:
+    """A bare copy in a cell of that height (None: its own plus VACUUM), periodic in three directions."""
+    copied = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)
+    cell = copied.cell.array
+    cell[2] = (0, 0, height if height is not None else float(np.ptp(atoms.positions[:, 2])) + VACUUM)
+    copied.set_cell(cell)
+    return copied
+
+
+def _largest_force(atoms: Atoms) -> float:
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+
+
+class Folded(Calculator):
+    """Energy per surface cell and forces averaged over the images of a repeat: the Gamma point of the repeat stands for a
+    mesh of k-points of the surface cell, and the atoms keep the surface cell's periodicity."""
+
+    implemented_properties = ["energy", "forces"]
+
+    def __init__(self, inner: Any, repeat: tuple[int, int]):
+        super().__init__()
+        self.inner, self.copies = inner, (*repeat, 1)
+
+    def calculate(self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Any = all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
+        large = Atoms(self.atoms.symbols, self.atoms.positions, cell=self.atoms.cell, pbc=True).repeat(self.copies)
+        large.calc = self.inner
+        n = math.prod(self.copies)
+        self.results["energy"] = float(large.get_potential_energy()) / n
+        self.results["forces"] = large.get_forces().reshape(n, len(self.atoms), 3).mean(axis=0)
