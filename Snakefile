@@ -5,8 +5,9 @@
     snakemake --config engine=fake             made-up numbers, to see the workflow run
 """
 
-from crosstalk.campaign import open_campaign
+from crosstalk.campaign import hush, open_campaign
 
+hush("snakemake.logging")
 CAMPAIGN = open_campaign(config, workflow.basedir)
 
 

@@ -4,6 +4,7 @@ The Snakefile asks this module; this module knows nothing of Snakemake.
 """
 
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -22,6 +23,18 @@ PACKAGE = Path(__file__).parent
 REPORTING_CODE = ("observables/*.py", "reporting/*.py", "quantities.py", "units.py")
 #: CPU seconds of a job -> MPI ranks, at most; fewer where there are fewer cores.
 RANKS = [(240.0, 2), (1200.0, 4), (4800.0, 8), (float("inf"), 16)]
+
+
+#: Beginnings of lines that a workflow manager says about itself at every round; `end` says what failed, and where its log is.
+NOISE = (
+    "Select jobs to execute", "Execute ", "Using shell", "Conda environments: ignored", "Complete log", "Elapsed time",
+    "RuleException:\nCalledProcessError",
+)  # fmt: skip
+
+
+def hush(logger: str) -> None:
+    """Drop NOISE from a logger; errors and all else stay."""
+    logging.getLogger(logger).addFilter(lambda record: not record.getMessage().startswith(NOISE))
 
 
 def default_config_dir(base: Path | str) -> Path:
@@ -136,13 +149,19 @@ class Campaign:
     def ending(self, store: Store, failed: bool) -> str:
         counts: dict[str, int] = {}
         lines: list[str] = []
+        missing: set[str] = set()
         for path, job in self.jobs.items():
             for spec in job.specs:
                 record = store.find(spec)
                 status = record.status if record else "missing"
                 counts[status] = counts.get(status, 0) + 1
-                if status not in ("ok", "absent"):
-                    reason = record.reason if record else "no record: it broke, or waits for one that did"
+                if record is None:
+                    waits = missing & set(spec.inputs.values())
+                    missing.add(spec.key)
+                    if waits:
+                        continue
+                if status not in ("ok", "absent", "blocked"):
+                    reason = record.reason if record else "no record: it broke or was not run"
                     lines.append(f"  {status:14s} {spec.step} {spec.label}: {reason}\n{'':17s}log: results/logs/{path}.log")
         total = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
         head = f"crosstalk: campaign {self.name}: {total}; {self.progress.elapsed()}"
