@@ -2,9 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,11 +53,16 @@ def workplace(config_dir: Path) -> Workplace:
     return Workplace(config_dir.parent)
 
 
+@pytest.fixture(scope="session")
+def _finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(ROOT / "config", folder / "config")
+    Workplace(folder).run()
+    return folder
+
+
 @pytest.fixture
-def finished(workplace: Workplace) -> Workplace:
-    """A workplace with a finished run of the default campaign."""
-    workplace.run()
-    return workplace
-
-
-Edit = Callable[..., None]
+def finished(_finished_once: Path, tmp_path: Path) -> Workplace:
+    """A copy, times and Snakemake's own notes included, of a workplace with a finished run of the default campaign."""
+    shutil.copytree(_finished_once, tmp_path, dirs_exist_ok=True)
+    return Workplace(tmp_path)

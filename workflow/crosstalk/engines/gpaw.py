@@ -4,13 +4,13 @@ Energies are the ones extrapolated to zero electronic temperature (ASE's default
 smearing width drops out to second order; forces belong to the free energy, which differs by less than they are
 converged to. Dispersion is added by simple-dftd3 over real atoms, periodic in the plane only, and listed apart.
 
-In-plane reciprocal vectors b_i (2 pi included) get ceil(|b_i| / kpoint_spacing) points, Gamma-centred; null is Gamma only.
+In-plane reciprocal vectors b_i (2 pi included) get ceil(|b_i| / spacing) k-points, Gamma-centred; null is Gamma only.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from crosstalk.spec import Spec
     from crosstalk.steps import Input
+
+Result = TypeVar("Result")
 
 #: Remedies for an SCF that does not converge, in the order in which they are tried.
 RUNGS = ("default", "soft_mixing", "more_smearing")
@@ -43,11 +45,15 @@ PLATEAU = (1.5, 3.0)
 
 
 def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
-    """Step `slab`: build, relax, describe."""
-    from crosstalk.structures import slabs
+    """Step `slab`: build, relax, describe. Bonds that changed make it "surface_changed"."""
+    from crosstalk.structures import graphs, slabs
 
     settings = spec.settings
-    outcome = _relax(slabs.build(settings["surface"]), settings["level"], settings["relax"], folder)
+    built = slabs.build(settings["surface"])
+    outcome = _relax(built, settings["level"], settings["relax"], folder)
+    change = graphs.compare(built, outcome.structures[0])
+    if change.status != "ok":
+        outcome.status, outcome.reason = "surface_changed", change.text
     outcome.quantities |= slabs.describe(outcome.structures[0])
     return outcome
 
@@ -75,20 +81,17 @@ def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
     if isinstance(atoms, Outcome):
         return atoms
     level = spec.settings["level"]
-    for rung, rungs in _ladder():
-        try:
-            calculator = _calculator(atoms, level, folder, rung)
-            energy = float(calculator.get_potential_energy(atoms))
-            break
-        except _scf_error() as error:
-            failure = error
-    else:
-        raise PhysicsFailure("not_converged", f"SCF, after {', '.join(RUNGS)}") from failure
+
+    def attempt(rung: str) -> tuple[Any, float]:
+        calculator = _calculator(atoms, level, folder, rung)
+        return calculator, float(calculator.get_potential_energy(atoms))
+
+    (calculator, energy), rungs = _climb(attempt)
     quantities = {"energy_ev": energy}
     if level["dispersion"] is not None:
         quantities["dispersion_ev"] = float(_dispersion(level).get_potential_energy(atoms))
         quantities["energy_ev"] += quantities["dispersion_ev"]
-    gates = [Gate("scf_converged", True, rung)]
+    gates = [Gate("scf_converged", True, rungs[-1])]
     if (atoms.get_tags() == 0).any():
         quantities |= _levels(calculator, level["dipole_correction"])
         slope = quantities["vacuum_slope_ev_per_angstrom"]
@@ -101,7 +104,9 @@ def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
 # -- SCF ------------------------------------------------------------------------------------------------------------
 
 
-def parameters(atoms: "Atoms", level: Mapping[str, Any], rung: str = "default", symmetry: bool = True) -> dict[str, Any]:
+def parameters(
+    atoms: "Atoms", level: Mapping[str, Any], rung: str = "default", symmetry: bool = True
+) -> dict[str, Any]:
     """GPAW's parameters for a level; `rung` changes how the SCF gets there and never what it converges to."""
     mode = level["mode"]
     chosen: dict[str, Any] = {
@@ -136,7 +141,7 @@ def kpoints(atoms: "Atoms", spacing: float | None) -> tuple[int, int, int]:
 
 
 def _calculator(atoms: "Atoms", level: Mapping[str, Any], folder: Path, rung: str, symmetry: bool = True) -> Any:
-    """A GPAW calculator; for "more_smearing" one that has converged with wide occupations and goes on with the level's."""
+    """A GPAW calculator; "more_smearing" has converged with wide occupations and goes on with the level's own."""
     from gpaw.dft import Parameters
     from gpaw.new.ase_interface import GPAW
 
@@ -160,10 +165,15 @@ def _scf_error() -> type[Exception]:
     return KohnShamConvergenceError
 
 
-def _ladder() -> Iterator[tuple[str, list[str]]]:
-    """Each rung with the rungs climbed so far."""
+def _climb(attempt: Callable[[str], Result]) -> tuple[Result, list[str]]:
+    """The result of the first rung whose SCF converges, and the rungs tried. Raises PhysicsFailure when none does."""
+    failure: Exception | None = None
     for n, rung in enumerate(RUNGS):
-        yield rung, list(RUNGS[: n + 1])
+        try:
+            return attempt(rung), list(RUNGS[: n + 1])
+        except _scf_error() as error:
+            failure = error
+    raise PhysicsFailure("not_converged", f"SCF, after {', '.join(RUNGS)}") from failure
 
 
 def _dispersion(level: Mapping[str, Any]) -> Any:
@@ -185,7 +195,7 @@ def _dispersion(level: Mapping[str, Any]) -> Any:
 def _levels(calculator: Any, dipole_correction: bool) -> dict[str, float]:
     """Work functions of both sides, Fermi level and band edges against the upper vacuum, slope of the upper plateau.
 
-    Band edges of a system whose bands overlap are both the Fermi level. Without a dipole layer both sides share one vacuum.
+    Where bands overlap, both edges are the Fermi level. Without a dipole layer both sides share one vacuum.
     """
     fermi = float(calculator.get_fermi_level())
     heights, potential = potential_profile(calculator)
@@ -212,7 +222,7 @@ def _levels(calculator: Any, dipole_correction: bool) -> dict[str, float]:
 
 
 def potential_profile(calculator: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Heights (Angstrom) and the electrostatic potential averaged over the plane (eV), from the bottom of the cell up."""
+    """Heights from the bottom of the cell (Angstrom) and the electrostatic potential averaged over the plane (eV)."""
     potential = calculator.get_electrostatic_potential().mean(axis=(0, 1))
     height = float(calculator.atoms.cell[2, 2])
     return np.arange(len(potential)) * height / len(potential), potential
@@ -226,39 +236,46 @@ def _relax(atoms: "Atoms", level: Mapping[str, Any], settings: Mapping[str, Any]
 
     settings  fmax_ev_per_angstrom, max_steps, freeze_below (fraction of the slab's thickness held fixed, from below)
     """
-    limit, trajectory = settings["fmax_ev_per_angstrom"], folder / "relax.traj"
-    for rung, rungs in _ladder():
-        try:
-            calculator = _with_dispersion(lambda moved, rung=rung: _calculator(moved, level, folder, rung, symmetry=False), level)
-            final, n_steps = relax(atoms, calculator, limit, settings["max_steps"], settings["freeze_below"], trajectory)
-            break
-        except _scf_error() as error:
-            failure = error
-    else:
-        raise PhysicsFailure("not_converged", f"SCF, after {', '.join(RUNGS)}") from failure
+    limit, max_steps = settings["fmax_ev_per_angstrom"], settings["max_steps"]
+
+    def attempt(rung: str) -> tuple["Atoms", int]:
+        def make(moving: "Atoms") -> Any:
+            return _with_dispersion(_calculator(moving, level, folder, rung, symmetry=False), level)
+
+        return relax(atoms, make, limit, max_steps, settings["freeze_below"], folder / "relax.traj")
+
+    (final, n_steps), rungs = _climb(attempt)
     force = float(np.linalg.norm(final.get_forces(), axis=1).max())
-    quantities = {"energy_ev": float(final.get_potential_energy()), "n_steps": n_steps, "max_force_ev_per_angstrom": force}
+    quantities = {
+        "energy_ev": float(final.get_potential_energy()),
+        "n_steps": n_steps,
+        "max_force_ev_per_angstrom": force,
+    }
     if level["dispersion"] is not None:
         quantities["dispersion_ev"] = float(_dispersion(level).get_potential_energy(final))
-    gates = [Gate("scf_converged", True, rung), Gate("geometry_converged", force <= limit, round(force, 4), limit, "eV/Angstrom")]
+    gates = [
+        Gate("scf_converged", True, rungs[-1]),
+        Gate("geometry_converged", force <= limit, round(force, 4), limit, "eV/Angstrom"),
+    ]
     final.calc = None
     final.set_constraint()
     return Outcome(quantities=quantities, gates=gates, rungs=rungs, structures=[final])
 
 
-def _with_dispersion(make: Callable[["Atoms"], Any], level: Mapping[str, Any]) -> Callable[["Atoms"], Any]:
-    """The factory `make`, its calculator summed with dispersion where the level has it."""
+def _with_dispersion(calculator: Any, level: Mapping[str, Any]) -> Any:
+    """The calculator summed with dispersion where the level has it."""
     from ase.calculators.mixing import SumCalculator
 
-    if level["dispersion"] is None:
-        return make
-    return lambda atoms: SumCalculator([make(atoms), _dispersion(level)])
+    return calculator if level["dispersion"] is None else SumCalculator([calculator, _dispersion(level)])
 
 
 def relax(
     atoms: "Atoms", make: Callable[["Atoms"], Any], fmax: float, max_steps: int, freeze_below: float, trajectory: Path
 ) -> tuple["Atoms", int]:
-    """A relaxed copy and the steps taken, in all runs together. `make(atoms)` gives the calculator."""
+    """A relaxed copy and the steps taken, those before a kill included. `make(atoms)` gives the calculator.
+
+    A trajectory that was cut within a frame gives its last readable geometry, and the count starts anew.
+    """
     from ase.constraints import FixAtoms
     from ase.io import Trajectory
     from ase.optimize import BFGS
@@ -266,44 +283,37 @@ def relax(
     from crosstalk.structures import slabs
 
     moving = atoms.copy()
-    done = 0
-    resumed = _frames(trajectory)
-    if resumed:
-        moving.positions = resumed[-1].positions
-        done = len(resumed) - 1
+    frames, whole = _frames(trajectory)
+    if frames:
+        moving.positions = frames[-1].positions
+    frames = frames if whole else []
+    done = max(0, len(frames) - 1)
     moving.set_constraint(FixAtoms(slabs.frozen(atoms, freeze_below)))
     moving.calc = make(moving)
-    with Trajectory(trajectory, "a" if resumed else "w", moving) as written:
+    with Trajectory(trajectory, "a" if frames else "w", moving) as written:
         optimiser = BFGS(moving, logfile=None)
-        if len(resumed) > 1:
-            optimiser.replay_trajectory(trajectory)
-        first = bool(resumed)
-
-        def keep() -> None:
-            nonlocal first
-            if not first:
+        if len(frames) > 1:
+            optimiser.replay_trajectory(frames)
+        for step, _ in enumerate(optimiser.irun(fmax=fmax, steps=max(0, max_steps - done))):
+            if step or not frames:  # the first frame of a resumed run is there already
                 written.write()
-            first = False
-
-        optimiser.attach(keep)
-        optimiser.run(fmax=fmax, steps=max(0, max_steps - done))
     return moving, done + optimiser.nsteps
 
 
-def _frames(trajectory: Path) -> list["Atoms"]:
-    """Readable frames of a trajectory that a kill may have cut."""
+def _frames(trajectory: Path) -> tuple[list["Atoms"], bool]:
+    """Readable frames of a trajectory, and whether it is whole: a kill may have cut it in the middle of a frame."""
     from ase.io import Trajectory
 
     frames: list[Atoms] = []
     if not trajectory.exists() or trajectory.stat().st_size == 0:
-        return frames
+        return frames, False
     try:
         with Trajectory(trajectory) as reader:
             for index in range(len(reader)):
                 frames.append(reader[index])
     except (OSError, ValueError, KeyError, EOFError):
-        return frames
-    return frames
+        return frames, False
+    return frames, True
 
 
 # -- inputs ------------------------------------------------------------------------------------------------------

@@ -229,6 +229,7 @@ class Surface:
     points: list[Point] = field(default_factory=list)
     _stored: list[Point] = field(default_factory=list)
     _current: tuple[Problem, scf.Solution | None] | None = None
+    _where: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.path = self.folder / "relax.jsonl"
@@ -246,7 +247,7 @@ class Surface:
     def at(self, positions: np.ndarray) -> Point:
         index = len(self.points)
         if index < len(self._stored) and abs(self._stored[index].positions - positions).max() < SAME_POINT:
-            point, self._current = self._stored[index], None
+            point = self._stored[index]
         else:
             self._stored = self._stored[:index]
             point = self._compute(positions)
@@ -266,6 +267,8 @@ class Surface:
         return Point(positions, energy, gradient)
 
     def _solve(self, positions: np.ndarray) -> tuple[Problem, scf.Solution | None]:
+        """Solve at `positions`, from the density of the point before, and remember it as the current one."""
+        self._where = positions
         atoms = self.start.copy()
         atoms.positions = positions
         problem = Problem.of(self.settings, atoms, self.folder)
@@ -279,7 +282,11 @@ class Surface:
 
     def last(self) -> tuple[Problem, Any, list[Gate]]:
         """Problem, field and gates of the last point."""
-        problem, solution = self._current or self._solve(self.points[-1].positions)
+        where = self.points[-1].positions
+        if self._current is None or self._where is None or abs(self._where - where).max() > SAME_POINT:
+            self._solve(where)
+        assert self._current is not None
+        problem, solution = self._current
         if solution is None:
             return problem, None, [Gate("scf_converged", True, True, True)]
         gates = [Gate("scf_converged", True, True, True)]

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 #: Remedy for a self-consistent field that does not converge: slower mixing with a shorter memory, more iterations.
 DAMPED = {"mixer_damping": 0.1, "max_iterations": 500, "mixer_memory": 20}
-#: Distinct minima are relaxed further, to this part of the force limit: on a flat torsion the limit itself leaves an error
-#: as large as the energy difference that tells two minima apart.
-POLISH = 0.2
+#: Distinct minima are relaxed further, to this part of the force limit: on a flat torsion the limit itself leaves an
+#: error as large as the energy difference that tells two minima apart.
+POLISH = 0.05
 #: Lindh's model Hessian: exponents (1/bohr^2) and reference distances (bohr) by row of the periodic table, and the
 #: force constant of a stretch (hartree/bohr^2). Chem. Phys. Lett. 1995, 241, 423.
 LINDH_EXPONENT = np.array([[1.0, 0.3949, 0.3949], [0.3949, 0.28, 0.28], [0.3949, 0.28, 0.28]])
@@ -86,10 +86,10 @@ def relax(atoms: Atoms, calculator: "TBLite", fmax: float, max_steps: int, traje
 def _optimiser(atoms: Atoms, trajectory: Path | None) -> Any:
     from ase.optimize import BFGS, LBFGS
 
-    written = None if trajectory is None else str(trajectory)
+    quiet: dict[str, Any] = {"logfile": None, "trajectory": None if trajectory is None else str(trajectory)}
     if atoms.pbc.any() or len(atoms) > FULL_HESSIAN_ATOMS:
-        return LBFGS(atoms, logfile=None, trajectory=written)
-    optimiser = BFGS(atoms, logfile=None, trajectory=written)
+        return LBFGS(atoms, **quiet)
+    optimiser = BFGS(atoms, **quiet)
     optimiser.H0 = model_hessian(atoms)
     return optimiser
 
@@ -102,7 +102,9 @@ def model_hessian(atoms: Atoms) -> np.ndarray:
     squared = (across**2).sum(axis=2)
     np.fill_diagonal(squared, 1.0)
     pair = row[:, None], row[None, :]
-    stretch = LINDH_STRETCH * np.exp(np.minimum(LINDH_EXPONENT[pair] * (LINDH_DISTANCE[pair] ** 2 - squared / BOHR_ANGSTROM**2), 1.0))
+    stretch = LINDH_STRETCH * np.exp(
+        np.minimum(LINDH_EXPONENT[pair] * (LINDH_DISTANCE[pair] ** 2 - squared / BOHR_ANGSTROM**2), 1.0)
+    )
     np.fill_diagonal(stretch, 0.0)
     blocks = -(stretch / squared)[..., None, None] * across[..., :, None] * across[..., None, :]
     blocks[np.arange(n), np.arange(n)] = -blocks.sum(axis=1)
@@ -135,7 +137,9 @@ def ion_pairs(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outc
     mol, donors = molecules.whole(smiles), list(pairs.donors_of(smiles))
     cations = range(mol.GetNumAtoms() - len(molecules.fragments(smiles).cations), mol.GetNumAtoms())
     found = pairs.starts(smiles, sampling["max_embeddings"], sampling["seed"])
-    return _search(spec, found, molecules.bonds_of(smiles), mol, lambda atoms: graphs.lost_contacts(atoms, cations, donors))
+    return _search(
+        spec, found, molecules.bonds_of(smiles), mol, lambda atoms: graphs.lost_contacts(atoms, cations, donors)
+    )
 
 
 @dataclass
@@ -149,7 +153,11 @@ class _Minimum:
 
 
 def _search(
-    spec: "Spec", starts: Sequence[Atoms], bonds: Iterable[tuple[int, int]], mol: "Chem.Mol | None", lost: Callable[[Atoms], str]
+    spec: "Spec",
+    starts: Sequence[Atoms],
+    bonds: Iterable[tuple[int, int]],
+    mol: "Chem.Mol | None",
+    lost: Callable[[Atoms], str],
 ) -> Outcome:
     """Relax all starts, drop what lost its connectivity, keep the distinct minima within the window."""
     bonds, fmax = frozenset(bonds), spec.settings["sampling"]["fmax_ev_per_angstrom"]
@@ -173,9 +181,14 @@ def _search(
 
 
 def _minimum(
-    spec: "Spec", start: Atoms, fmax: float, bonds: Iterable[tuple[int, int]], lost: Callable[[Atoms], str], loose: float | None = None
+    spec: "Spec",
+    start: Atoms,
+    fmax: float,
+    bonds: Iterable[tuple[int, int]],
+    lost: Callable[[Atoms], str],
+    loose: float | None = None,
 ) -> _Minimum:
-    """One relaxation to `fmax` (accepted up to `loose`). Raises PhysicsFailure: not converged, or other connectivity."""
+    """One relaxation to `fmax` (accepted up to `loose`). Raises PhysicsFailure: not converged, or bonds changed."""
     species, limit = spec.settings["species"], loose or fmax
     atoms = start.copy()
     calc = calculator(spec.settings["level"], species["charge"], species["multiplicity"])
@@ -183,14 +196,16 @@ def _minimum(
     relax(atoms, calc, fmax, max_steps if len(atoms) > 1 else 0)
     force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
     if force > limit:
-        raise PhysicsFailure("not_converged", f"largest force {force:.3f} eV/Angstrom after {max_steps} steps (limit {limit})")
+        raise PhysicsFailure(
+            "not_converged", f"largest force {force:.3f} eV/Angstrom after {max_steps} steps (limit {limit})"
+        )
     change = graphs.against(bonds, atoms)
     if change.status != "ok":
         raise PhysicsFailure(change.status, change.text)
     gone = lost(atoms)
     if gone:
         raise PhysicsFailure("dissociated", gone)
-    damped = calc.parameters.mixer_damping == DAMPED["mixer_damping"]
+    damped = calc.parameters["mixer_damping"] == DAMPED["mixer_damping"]
     return _Minimum(Atoms(atoms.symbols, atoms.positions), float(atoms.get_potential_energy()), force, damped)
 
 

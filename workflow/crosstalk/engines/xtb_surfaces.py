@@ -2,7 +2,10 @@
 
 tblite samples the Gamma point only and treats a partly periodic system as periodic in three directions. So slabs are
 relaxed in a repeat of SUPERCELL width, with energy and forces folded back onto the surface cell, and everything has
-VACUUM above it. A filter, no more: energies that count come from another engine.
+VACUUM above it. A filter, no more: energies that count come from another engine. The total energy of a slab of polar
+bonds drifts with the height of the cell (hydroxylated silica: 3 eV between 20 and 40 Angstrom, adsorption energies by
+0.2 eV), because the Klopman-Ohno Coulomb sum of such a cell converges with its shape. So all that is compared stands in
+one cell, whose height does not depend on the number of starts.
 """
 
 import json
@@ -41,7 +44,7 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     from ase.constraints import FixAtoms
     from ase.optimize import BFGS
 
-    from crosstalk.structures import slabs
+    from crosstalk.structures import graphs, slabs
 
     settings = spec.settings["relax"]
     built = slabs.build(spec.settings["surface"])
@@ -56,6 +59,9 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     except CalculationFailed as failure:
         raise PhysicsFailure("not_converged", f"SCF of the slab: {failure}") from failure
     relaxed = slabs.in_box(Atoms(moving.symbols, moving.positions, cell=moving.cell), slabs.VACUUM)
+    change = graphs.compare(built, relaxed)
+    if change.status != "ok":
+        raise PhysicsFailure("surface_changed", change.text)
     limit = settings["fmax_ev_per_angstrom"]
     quantities = {"energy_ev": energy, "n_steps": optimiser.nsteps, "max_force_ev_per_angstrom": force}
     gate = Gate("geometry_converged", force <= limit, round(force, 4), limit, "eV/Angstrom")
@@ -80,7 +86,8 @@ def poses(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     ]
     bare = primitive.repeat((*settings["repeat"], 1))
     bare.set_tags(0)
-    height = max(float(np.ptp(s.atoms.positions[:, 2])) for s in starts) + VACUUM
+    size = max(float(a.get_all_distances().max()) for a in conformers)
+    height = float(np.ptp(bare.positions[:, 2])) + sampling["height_angstrom"] + size + VACUUM
     level, fmax, steps = settings["level"], sampling["fmax_ev_per_angstrom"], sampling["max_steps"]
     try:
         zero, molecule = _references(bare, conformers, level, height, fmax, folder)
@@ -146,14 +153,13 @@ def _relaxed(start: Atoms, level: Mapping[str, Any], height: float, fmax: float,
     final = start.copy()
     final.positions = moving.positions
     became, reason = graphs.adsorption_class(start, final)
-    print("NST",optimiser.nsteps)
     if became == "bound" and not converged:
         became, reason = "unconverged", f"forces above {fmax} eV/Angstrom after {max_steps} steps"
     return End(became, reason, energy, final)
 
 
 def _hessian(start: Atoms) -> np.ndarray:
-    """Start Hessian: Lindh's stretches within the adsorbate, soft as a rigid body; slab atoms are frozen. eV/Angstrom^2."""
+    """Start Hessian: Lindh's stretches within the adsorbate, soft as a rigid body. eV/Angstrom^2."""
     from crosstalk.engines.xtb import model_hessian
 
     mine = np.flatnonzero(start.get_tags() == 1)
@@ -167,7 +173,7 @@ def _hessian(start: Atoms) -> np.ndarray:
 
 
 def _rigid_modes(positions: np.ndarray) -> np.ndarray:
-    """Orthonormal translations and rotations of a body as displacements of its atoms: (6, 3n), (5, 3n) when it is linear."""
+    """Orthonormal translations and rotations of a body, as displacements of its atoms: (6, 3n); (5, 3n) when linear."""
     centred = positions - positions.mean(axis=0)
     axes = np.eye(3)
     moves = [np.tile(axis, len(positions)) for axis in axes] + [np.cross(axis, centred).ravel() for axis in axes]
@@ -192,7 +198,9 @@ def _conformers(adsorbate: "Input", window_ev: float) -> list[Atoms]:
     settings, quantities = adsorbate.record.spec.settings, adsorbate.record.quantities
     species = settings.get("species", settings)
     if species["charge"] != 0 or species["multiplicity"] != 1:
-        raise CrosstalkError(f"'{adsorbate.record.spec.label}' is no closed-shell neutral: it cannot be adsorbed in a periodic cell")
+        raise CrosstalkError(
+            f"'{adsorbate.record.spec.label}' is no closed-shell neutral: it cannot stand in a periodic cell"
+        )
     relative = quantities.get("relative_energies_ev", [0.0])
     return [atoms for atoms, energy in zip(adsorbate.structures, relative, strict=False) if energy <= window_ev]
 
@@ -257,7 +265,9 @@ def _unranked(bare: Atoms, molecule: Atoms, starts: Sequence[Any], settings: Map
     structures = placing.boxed(bare, molecule, [s.atoms for s in starts], settings["vacuum_angstrom"])
     gate = Gate("filter_converged", False, 0, 1, "starts")
     text = f"poses neither relaxed nor ranked, {reason}"
-    return Outcome(reason=text, quantities=_counts(structures, len(starts), len(starts)), gates=[gate], structures=structures)
+    return Outcome(
+        reason=text, quantities=_counts(structures, len(starts), len(starts)), gates=[gate], structures=structures
+    )
 
 
 def _counts(structures: Sequence[Atoms], n_starts: int, n_rejected: int) -> dict[str, Any]:
@@ -289,8 +299,10 @@ def _largest_force(atoms: Atoms) -> float:
 
 
 class Folded(Calculator):
-    """Energy per surface cell and forces averaged over the images of a repeat: the Gamma point of the repeat stands for a
-    mesh of k-points of the surface cell, and the atoms keep the surface cell's periodicity."""
+    """Energy per surface cell and forces averaged over the images of a repeat.
+
+    The Gamma point of the repeat is a mesh of k-points of the surface cell, and the atoms keep that cell's periodicity.
+    """
 
     implemented_properties = ["energy", "forces"]
 
@@ -298,7 +310,9 @@ class Folded(Calculator):
         super().__init__()
         self.inner, self.copies = inner, (*repeat, 1)
 
-    def calculate(self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Any = all_changes) -> None:
+    def calculate(
+        self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Any = all_changes
+    ) -> None:
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         large = Atoms(self.atoms.symbols, self.atoms.positions, cell=self.atoms.cell, pbc=True).repeat(self.copies)

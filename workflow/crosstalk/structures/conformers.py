@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
@@ -26,7 +27,7 @@ MAX_ATTEMPTS = 20
 
 
 def seed_of(*parts: int | str) -> int:
-    """A 31-bit seed from a hash of its parts: start k has its own, so that more starts never change the earlier ones."""
+    """A 31-bit seed from a hash of its parts: start k has its own, so more starts never change the earlier ones."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()
     return int(digest[:8], 16) & 0x7FFFFFFF
 
@@ -57,7 +58,9 @@ def embed(mol: "Chem.Mol", seed: int, index: int, bounds: np.ndarray | None = No
 
     if mol.GetNumAtoms() == 1:
         return np.zeros((1, 3))
-    parameters = rdDistGeom.ETKDGv3()
+    parameters: Any = rdDistGeom.ETKDGv3()
+    if bounds is None and any(atom.GetDegree() > 4 for atom in mol.GetAtoms()):
+        bounds = distance_bounds(mol)
     if bounds is not None:
         parameters.SetBoundsMat(bounds)
     symbols = [atom.GetSymbol() for atom in mol.GetAtoms()]
@@ -76,6 +79,26 @@ def embed(mol: "Chem.Mol", seed: int, index: int, bounds: np.ndarray | None = No
             return trial.GetConformer().GetPositions()
     name = Chem.MolToSmiles(Chem.RemoveHs(mol))
     raise PhysicsFailure("absent", f"RDKit found no embedding of {name} in {MAX_ATTEMPTS} attempts: give a geometry")
+
+
+def distance_bounds(mol: "Chem.Mol") -> np.ndarray:
+    """RDKit's bounds (upper triangle: largest, lower: smallest distances, Angstrom), mended around hypervalent atoms.
+
+    RDKit takes a centre of five or six neighbours for a tetrahedron and lets them touch. Two neighbours of such a
+    centre are kept at 80 degrees or more, and may face each other.
+    """
+    from rdkit import rdBase
+    from rdkit.Chem import rdDistGeom
+
+    with rdBase.BlockLogs():
+        bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
+    for centre in mol.GetAtoms():
+        around = sorted(atom.GetIdx() for atom in centre.GetNeighbors())
+        for i, j in combinations(around if len(around) > 4 else [], 2):
+            arms = [bounds[min(k, centre.GetIdx()), max(k, centre.GetIdx())] for k in (i, j)]
+            bounds[j, i] = np.sqrt(arms[0] ** 2 + arms[1] ** 2 - 2 * arms[0] * arms[1] * np.cos(np.radians(80.0)))
+            bounds[i, j] = sum(arms)
+    return bounds
 
 
 # -- what is the same ---------------------------------------------------------------------------------------------
@@ -145,7 +168,9 @@ def distinct(mol: "Chem.Mol", structures: Sequence[Atoms], energies: Sequence[fl
     return kept
 
 
-def weights(relative_energies: Sequence[float], degeneracies: Sequence[int], temperature_k: float = ROOM_TEMPERATURE_K) -> list[float]:
+def weights(
+    relative_energies: Sequence[float], degeneracies: Sequence[int], temperature_k: float = ROOM_TEMPERATURE_K
+) -> list[float]:
     """Boltzmann weights from relative energies (eV) and degeneracies (2 for a chiral geometry, else 1); sum 1."""
     factors = np.array(degeneracies) * np.exp(-np.array(relative_energies) / (BOLTZMANN_EV_PER_K * temperature_k))
     return (factors / factors.sum()).tolist()

@@ -158,7 +158,7 @@ def _moved_metals(start: Atoms, relaxed: Atoms, adsorbate: np.ndarray) -> str:
     """Metal atoms of the slab that left their sites, as text."""
     from ase.geometry import find_mic
 
-    shifts, lengths = find_mic(relaxed.positions - start.positions, relaxed.cell, relaxed.pbc)
+    _, lengths = find_mic(relaxed.positions - start.positions, relaxed.cell, relaxed.pbc)
     metal = np.array([symbol not in COVALENT for symbol in relaxed.symbols], dtype=bool)
     gone = np.flatnonzero(metal & ~adsorbate & (lengths > SITE_RADIUS)).tolist()
     return ", ".join(f"{relaxed.symbols[i]}{i} moved by {lengths[i]:.2f} Angstrom" for i in gone)

@@ -1,8 +1,8 @@
-"""Ion pairs: an embedded main fragment with monatomic cations around its donor atoms. Pure functions of their arguments.
+"""Ion pairs: an embedded main fragment with monatomic cations around its donor atoms. Pure functions.
 
-RDKit embeds the main fragment alone; a cation sits at the sum of covalent radii (Li-O 1.94 Angstrom) from one donor atom
-or from two. Where two donors far apart in the graph are to hold one cation, the main fragment is embedded with their
-distance bounded to what the cation can span.
+RDKit embeds the main fragment alone; a cation sits at the sum of covalent radii (Li-O 1.94 Angstrom) from one donor
+atom or from two. Where two donors far apart in the graph are to hold one cation, the main fragment is embedded with
+their distance bounded to what the cation can span.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DONORS = ("O", "N", "F", "S", "Cl", "P", "Br", "I")
 #: Draw weights of a donor: negative or sharing a negative charge, terminal, other.
 CHARGED, TERMINAL, OTHER = 4.0, 2.0, 1.0
-#: Widest bite of a chelate and nearest contact to an atom that does not donate, as factors of the sum of radii to the cation.
+#: Widest bite of a chelate, and nearest contact to an atom that does not donate: factors of the sum of radii.
 BITE = 1.65
 CLASH = 0.95
 #: Directions tried around a donor, and around the axis of two.
@@ -77,11 +77,9 @@ def _contact(cation: str, symbol: str) -> float:
 
 def _sites(mol: "Chem.Mol", donors: dict[int, float], cation: str) -> list[Site]:
     """Single donors, and pairs that can come near enough for a chelate, strongest first."""
-    from rdkit.Chem import rdDistGeom
-
     found = [Site((donor,), weight) for donor, weight in donors.items()]
     if mol.GetNumAtoms() > 1:
-        bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
+        bounds = conformers.distance_bounds(mol)
         for first, second in combinations(sorted(donors), 2):
             if bounds[second, first] <= _bite(mol, cation, (first, second)):
                 found.append(Site((first, second), donors[first] * donors[second]))
@@ -121,7 +119,9 @@ def _start(smiles: str, seed: int, index: int) -> Atoms:
     cations = [_symbol(cation) for cation in parts.cations]
     for attempt in range(conformers.MAX_ATTEMPTS):
         random = np.random.default_rng(conformers.seed_of(seed, "ions", index, attempt))
-        chosen = _chosen(mol, donors, cations, index, random)
+        # A first site that does not work out is given up after half of the attempts.
+        first = index if attempt < conformers.MAX_ATTEMPTS // 2 else None
+        chosen = _chosen(mol, donors, cations, first, random)
         try:
             positions = conformers.embed(mol, conformers.seed_of(seed, attempt), index, _spanned(mol, cations, chosen))
         except PhysicsFailure:
@@ -132,13 +132,15 @@ def _start(smiles: str, seed: int, index: int) -> Atoms:
     raise PhysicsFailure("absent", f"no room for the cations of {smiles} in {conformers.MAX_ATTEMPTS} attempts")
 
 
-def _chosen(mol: "Chem.Mol", donors: dict[int, float], cations: list[str], index: int, random: np.random.Generator) -> list[Site]:
-    """A site for each cation, all different where there are enough."""
+def _chosen(
+    mol: "Chem.Mol", donors: dict[int, float], cations: list[str], first: int | None, random: np.random.Generator
+) -> list[Site]:
+    """A site for each cation, all different where there are enough: drawn by weight, the first one by its number."""
     chosen: list[Site] = []
     for number, cation in enumerate(cations):
         sites = _sites(mol, donors, cation)
-        if number == 0:
-            chosen.append(sites[index % len(sites)])
+        if number == 0 and first is not None:
+            chosen.append(sites[first % len(sites)])
             continue
         taken = {site.donors for site in chosen}
         free = [site for site in sites if site.donors not in taken] or sites
@@ -150,20 +152,21 @@ def _chosen(mol: "Chem.Mol", donors: dict[int, float], cations: list[str], index
 def _spanned(mol: "Chem.Mol", cations: list[str], chosen: list[Site]) -> np.ndarray | None:
     """Distance bounds that bring the two donors of each chelate within the cation's bite; None without chelates."""
     from rdkit import DistanceGeometry
-    from rdkit.Chem import rdDistGeom
 
     chelates = [(cation, site.donors) for cation, site in zip(cations, chosen, strict=True) if len(site.donors) == 2]
     if not chelates:
         return None
-    bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
+    bounds = conformers.distance_bounds(mol)
     for cation, (first, second) in chelates:
         bounds[first, second] = min(bounds[first, second], _bite(mol, cation, (first, second)))
     return bounds if DistanceGeometry.DoTriangleSmoothing(bounds) else None
 
 
 def _place(atoms: Atoms, cation: str, site: Site, random: np.random.Generator) -> bool:
-    """Append the cation to `atoms` at its site, at random among the points free of clashes. False when there is none."""
-    points = _around_one(atoms, cation, site.donors[0]) if len(site.donors) == 1 else _around_two(atoms, cation, site.donors)
+    """Append the cation to `atoms` at its site, at random among the points free of clashes. False: there is none."""
+    points = (
+        _around_one(atoms, cation, site.donors[0]) if len(site.donors) == 1 else _around_two(atoms, cation, site.donors)
+    )
     others = [i for i in range(len(atoms)) if i not in site.donors]
     nearest = CLASH * np.array([_contact(cation, atoms.symbols[i]) for i in others])
     lengths = np.linalg.norm(points[:, None] - atoms.positions[others][None], axis=2)

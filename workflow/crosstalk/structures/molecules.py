@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rdkit import Chem
 
 #: Elements that form covalent bonds in the sense of this package. All others (metals) are held by ionic contacts.
-COVALENT = frozenset("H B C N O F Si P S Cl Ge As Se Br Te I".split())
+COVALENT = frozenset(["H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Ge", "As", "Se", "Br", "Te", "I"])
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def parse(smiles: str) -> "Chem.Mol":
 def fragments(smiles: str) -> Fragments:
     """The main fragment and the monatomic cations. Raises ValueError when there is not exactly one main fragment."""
     _parsed(smiles)
-    main, cations = [], []
+    main: list[str] = []
+    cations: list[str] = []
     for part in smiles.split("."):
         (cations if _is_monatomic_cation(part) else main).append(part)
     if not main and len(cations) == 1:
@@ -116,7 +117,8 @@ def symbols_of(smiles: str) -> list[str]:
 
 def bonds_of(smiles: str) -> frozenset[tuple[int, int]]:
     """Covalent bonds (i < j) in the atom order of the steps."""
-    return frozenset(tuple(sorted((b.GetBeginAtomIdx(), b.GetEndAtomIdx()))) for b in _whole(smiles).GetBonds())
+    pairs = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in _whole(smiles).GetBonds()]
+    return frozenset((min(pair), max(pair)) for pair in pairs)
 
 
 def charge_of(smiles: str) -> int:
@@ -158,7 +160,7 @@ def n_rotors(smiles: str) -> int:
 
 
 def _turns(atom: "Chem.Atom") -> bool:
-    """True for the end of a bond whose rotation can be seen: other neighbours that are no row of hydrogens on carbon."""
+    """True for the end of a bond whose rotation can be seen: it has other neighbours, not just hydrogens on carbon."""
     from rdkit import Chem
 
     if atom.GetHybridization() == Chem.HybridizationType.SP:

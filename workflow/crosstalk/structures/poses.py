@@ -38,7 +38,7 @@ LIFT = 0.1
 
 @dataclass(frozen=True)
 class Facing:
-    """What points down: a direction in the molecule's frame, and the atom that sits over the site (None: the centroid)."""
+    """What points down: a direction in the molecule's frame; the atom over the site (None: the centroid)."""
 
     name: str
     direction: tuple[float, float, float]
@@ -71,11 +71,11 @@ def sites(slab: Atoms) -> list[tuple[str, np.ndarray]]:
     edges = np.concatenate([simplices[:, [0, 1]], simplices[:, [1, 2]], simplices[:, [0, 2]]])
     lengths = np.linalg.norm(edges[:, 0] - edges[:, 1], axis=1)
     hollows, radii = _circumcentres(simplices)
-    inner = _inside(hollows, cell, 1.0) & (radii < np.linalg.norm(cell, axis=1).sum())
+    inner = _nearby(hollows, cell) & (radii < np.linalg.norm(cell, axis=1).sum())
     # An edge is a bridge when its two ends alone are nearest to its middle: the diagonals of a ring are none.
     middles = edges.mean(axis=1)
     distances = np.linalg.norm(middles[:, None] - tiled[None], axis=2)
-    bridge = _inside(middles, cell, 1.0) & ((distances < lengths[:, None] / 2 + 0.1).sum(axis=1) == 2)
+    bridge = _nearby(middles, cell) & ((distances < lengths[:, None] / 2 + 0.1).sum(axis=1) == 2)
     found: list[tuple[str, np.ndarray]] = []
     operations = _plane_operations(slab)
     for kind, points in (("top", upper), ("bridge", middles[bridge]), ("hollow", hollows[inner])):
@@ -130,7 +130,7 @@ def stream(seed: int, index: int) -> np.random.Generator:
 def start(
     index: int, slab: Atoms, repeat: Sequence[int], conformers: Sequence[Atoms], seed: int, height_angstrom: float
 ) -> Start:
-    """Start pose number `index` (from 0) on the repeated slab. Raises CrosstalkError when the repeat is too small for it."""
+    """Start pose number `index` (from 0) on the repeated slab. Raises CrosstalkError for a repeat too small for it."""
     random = stream(seed, index)
     chosen = int(random.integers(len(conformers))) if index % 2 else 0
     molecule = conformers[chosen]
@@ -196,10 +196,8 @@ def deduplicate(
     return kept
 
 
-def pose_rmsd(
-    pose: Atoms, other: Atoms, operations: Sequence[tuple[np.ndarray, np.ndarray]] | None = None
-) -> float:
-    """Smallest RMSD of two adsorbates on the same slab over its symmetry and over permutations of equal atoms; Angstrom."""
+def pose_rmsd(pose: Atoms, other: Atoms, operations: Sequence[tuple[np.ndarray, np.ndarray]] | None = None) -> float:
+    """Smallest RMSD of two adsorbates on one slab over its symmetry and permutations of equal atoms; Angstrom."""
     from scipy.optimize import linear_sum_assignment
 
     from crosstalk.structures.graphs import connectivity
@@ -237,18 +235,12 @@ def _turn(positions: np.ndarray, facing: Facing, random: np.random.Generator) ->
     """Positions about the centroid with the facing direction down, then a small tilt, then an azimuth."""
     from scipy.spatial.transform import Rotation
 
-    direction, down = np.array(facing.direction), np.array([0.0, 0.0, -1.0])
-    azimuth, tilt, about = random.uniform(0, 2 * math.pi), math.radians(random.uniform(0, TILT)), random.uniform(0, 2 * math.pi)
-    axis = np.cross(direction, down)
-    sine = float(np.linalg.norm(axis))
-    if sine < 1e-6:
-        axis, sine = np.array([1.0, 0.0, 0.0]), 0.0 if direction @ down > 0 else 1e-12
-    else:
-        axis /= sine
-    face = Rotation.from_rotvec(axis * math.atan2(sine, float(direction @ down)))
+    azimuth, about = random.uniform(0, 2 * math.pi, size=2)
+    tilt = math.radians(random.uniform(0, TILT))
+    face, _ = Rotation.align_vectors([[0.0, 0.0, -1.0]], [facing.direction])
     lean = Rotation.from_rotvec(tilt * np.array([math.cos(about), math.sin(about), 0.0]))
     spin = Rotation.from_rotvec([0.0, 0.0, azimuth])
-    return (spin * lean * face).apply(positions - positions.mean(axis=0))
+    return np.asarray((spin * lean * face).apply(positions - positions.mean(axis=0)))
 
 
 def _local_top(slab: Atoms, point: np.ndarray) -> float:
@@ -272,13 +264,13 @@ def _lifted(adsorbate: Atoms, slab: Atoms) -> Atoms:
 
 
 def _check_images(adsorbate: Atoms, slab: Atoms, repeat: Sequence[int]) -> None:
-    cell = slab.cell.array
     for n, m in ((1, 0), (0, 1), (1, 1), (1, -1)):
-        shift = n * cell[0] + m * cell[1]
+        shift = np.array([n, m, 0]) @ slab.cell.array
         gap = np.linalg.norm(adsorbate.positions[:, None] - adsorbate.positions[None] - shift, axis=2).min()
         if gap < IMAGE_DISTANCE:
+            formula = adsorbate.get_chemical_formula()
             raise CrosstalkError(
-                f"repeat {list(repeat)} is too small: the adsorbate {adsorbate.get_chemical_formula()} comes within {gap:.1f} Angstrom of its image"
+                f"repeat {list(repeat)} is too small: {formula} comes within {gap:.1f} Angstrom of its image"
             )
 
 
@@ -309,9 +301,9 @@ def _circumcentres(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return a + local, np.where(flat, np.inf, np.linalg.norm(local, axis=1))
 
 
-def _inside(points: np.ndarray, cell: np.ndarray, margin: float) -> np.ndarray:
-    fractions = points @ np.linalg.inv(cell)
-    return ((fractions > -margin) & (fractions < 1 + margin)).all(axis=1)
+def _nearby(points: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Which lateral points lie in the surface cell or in a neighbouring one."""
+    return np.asarray((np.abs(points @ np.linalg.inv(cell) - 0.5) < 1.5).all(axis=1))
 
 
 def _plane_operations(slab: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -323,15 +315,23 @@ def _plane_operations(slab: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
     cell[2] = (0, 0, float(np.ptp(slab.positions[:, 2])) + 20.0)
     boxed_slab.set_cell(cell)
     found = spglib.get_symmetry((cell, boxed_slab.get_scaled_positions(), slab.numbers), symprec=0.05)
+    if found is None:  # atoms of the slab overlap: the identity is left
+        return [(np.eye(3), np.zeros(3))]
     keep_z = np.array([0, 0, 1])
     pairs = []
     for rotation, translation in zip(found["rotations"], found["translations"], strict=True):
-        if (rotation[2] == keep_z).all() and (rotation[:, 2] == keep_z).all() and abs(np.round(translation[2]) - translation[2]) < 1e-2:
+        if (
+            (rotation[2] == keep_z).all()
+            and (rotation[:, 2] == keep_z).all()
+            and abs(np.round(translation[2]) - translation[2]) < 1e-2
+        ):
             pairs.append((rotation.astype(float), np.array([*translation[:2], 0.0])))
     return pairs
 
 
-def _equivalent(point: np.ndarray, other: np.ndarray, cell: np.ndarray, operations: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
+def _equivalent(
+    point: np.ndarray, other: np.ndarray, cell: np.ndarray, operations: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> bool:
     """Whether a symmetry operation brings one lateral point onto the other."""
     inverse = np.linalg.inv(cell)
     for rotation, translation in operations:

@@ -7,7 +7,7 @@ Bonds are pairs nearer than BOND_FACTOR times the sum of covalent radii (Cordero
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ BOND_FACTOR = 1.15
 VACUUM = 8.0
 #: Atoms nearer in height than this are one plane, between which no cut is tried. Angstrom.
 SAME_PLANE = 0.05
-#: Angle at the oxygen of a new hydroxyl group, degrees. Typical of silanols; a straight one would sit on a saddle point.
+#: Angle at the oxygen of a new hydroxyl group, degrees. As in silanols; a straight one would sit on a saddle point.
 HYDROXYL_ANGLE = 115.0
 #: Caps nearer to each other than this cannot be real; Angstrom.
 CAP_DISTANCE = 1.1
@@ -38,13 +38,19 @@ ANGSTROM2_PER_NM2 = 100.0
 
 def build(surface: Mapping[str, Any]) -> Atoms:
     """The slab that the settings describe. Raises CrosstalkError for settings that describe none."""
-    builders = {"graphite_basal": graphite_basal, "cleaved_crystal": cleaved_crystal, "file": from_file}
+    builders: dict[str, Callable[..., Atoms]] = {
+        "graphite_basal": graphite_basal,
+        "cleaved_crystal": cleaved_crystal,
+        "file": from_file,
+    }
     parameters = dict(surface)
     name = parameters.pop("builder", None)
     if name == "file" and "structure" not in parameters:
         parameters = {"structure": parameters}
     if name not in builders:
-        raise CrosstalkError(f"surface builder '{name}' is unknown; allowed: {', '.join(builders)}{nearest(str(name), builders)}")
+        raise CrosstalkError(
+            f"surface builder '{name}' is unknown; allowed: {', '.join(builders)}{nearest(str(name), builders)}"
+        )
     try:
         return builders[name](**parameters)
     except TypeError as error:
@@ -62,7 +68,9 @@ def graphite_basal(lattice_angstrom: float, interlayer_angstrom: float, layers: 
     a = lattice_angstrom
     cell = np.array([[a, 0, 0], [-a / 2, a * math.sqrt(3) / 2, 0]])
     scaled = [[(0, 0), (1 / 3, 2 / 3)], [(0, 0), (2 / 3, 1 / 3)]]
-    positions = [(*(np.array(s) @ cell)[:2], layer * interlayer_angstrom) for layer in range(layers) for s in scaled[layer % 2]]
+    positions = [
+        (*(np.array(s) @ cell)[:2], layer * interlayer_angstrom) for layer in range(layers) for s in scaled[layer % 2]
+    ]
     return _finish(["C"] * len(positions), np.array(positions, float), cell)
 
 
@@ -76,7 +84,9 @@ def from_file(structure: Mapping[str, Any]) -> Atoms:
     if box.shape != (3, 3) or xyz.shape != (len(symbols), 3):
         raise CrosstalkError(f"slab from a file: a 3x3 cell and {len(symbols)} positions are needed")
     if np.abs(box[:2, 2]).max() > 1e-3 or np.abs(box[2, :2]).max() > 1e-3 or box[2, 2] <= 0:
-        raise CrosstalkError("slab from a file: the first two cell vectors must lie in the xy plane and the third along z")
+        raise CrosstalkError(
+            "slab from a file: the first two cell vectors must lie in the xy plane and the third along z"
+        )
     heights = np.mod(xyz[:, 2], box[2, 2])
     order = np.sort(heights)
     gaps = np.diff(np.append(order, order[0] + box[2, 2]))
@@ -85,13 +95,11 @@ def from_file(structure: Mapping[str, Any]) -> Atoms:
     return _finish(list(symbols), xyz, box[:2])
 
 
-def cleaved_crystal(
-    crystal: Mapping[str, Any], miller: Sequence[int], layers: int, caps: Mapping[str, str]
-) -> Atoms:
+def cleaved_crystal(crystal: Mapping[str, Any], miller: Sequence[int], layers: int, caps: Mapping[str, str]) -> Atoms:
     """A crystal cleaved where it costs the fewest bonds, every cut bond saturated.
 
     crystal  symbols, cell (3, 3) and positions or scaled_positions (n, 3); `miller` refers to this cell
-    layers   number of lattice planes; the slab holds `layers` primitive cells of the crystal (stoichiometric) and the caps
+    layers   lattice planes: the slab holds that many primitive cells of the crystal (stoichiometric), and the caps
     caps     element -> "H" or "OH": what saturates a cut bond of that element, along the bond
     """
     oriented = _oriented(crystal, miller)
@@ -122,7 +130,13 @@ def cuts(crystal: Mapping[str, Any], miller: Sequence[int]) -> list[dict[str, fl
     oriented = _oriented(crystal, miller)
     area = _area(oriented)
     return [
-        {"bonds": n, "bonds_per_nm2": n / area * ANGSTROM2_PER_NM2, "gap_angstrom": -gap, "offset": offset, "area_angstrom2": area}
+        {
+            "bonds": n,
+            "bonds_per_nm2": n / area * ANGSTROM2_PER_NM2,
+            "gap_angstrom": -gap,
+            "offset": offset,
+            "area_angstrom2": area,
+        }
         for n, gap, offset in _cuts(oriented)
     ]
 
@@ -130,26 +144,22 @@ def cuts(crystal: Mapping[str, Any], miller: Sequence[int]) -> list[dict[str, fl
 def describe(atoms: Atoms) -> dict[str, float]:
     """n_atoms, area_angstrom2, thickness_angstrom (nucleus to nucleus) and oh_per_nm2 (hydroxyls of the upper half)."""
     body = atoms[atoms.get_tags() == 0]
-    z = body.positions[:, 2]
-    middle = (z.min() + z.max()) / 2
+    z, area = body.positions[:, 2], _area(atoms)
     i, j = neighbor_list("ij", body, natural_cutoffs(body, mult=BOND_FACTOR))
-    numbers = body.numbers
-    hydroxyls = 0
-    for oxygen in np.flatnonzero(numbers == atomic_numbers["O"]):
-        bonded = numbers[j[i == oxygen]]
-        hydroxyls += bool((bonded == 1).sum() == 1 and len(bonded) > 1 and z[oxygen] > middle)
-    area = _area(atoms)
+    upper = np.flatnonzero((body.numbers == atomic_numbers["O"]) & (z > (z.min() + z.max()) / 2))
+    bonded = [body.numbers[j[i == oxygen]] for oxygen in upper]
+    hydroxyls = sum(len(others) > 1 and (others == 1).sum() == 1 for others in bonded)
     return {
         "n_atoms": len(body),
         "area_angstrom2": area,
         "thickness_angstrom": float(z.max() - z.min()),
-        "oh_per_nm2": hydroxyls / area * ANGSTROM2_PER_NM2,
+        "oh_per_nm2": float(hydroxyls) / area * ANGSTROM2_PER_NM2,
     }
 
 
 def repeat_to(atoms: Atoms, width_angstrom: float) -> tuple[int, int]:
-    """The smallest repeats (n, m) of the surface cell in which an adsorbate and its nearest image are that far apart."""
-    best: tuple[float, int, int] | None = None
+    """The smallest repeats (n, m) of the surface cell whose shortest lattice vector is at least that long."""
+    best: tuple[int, int, int] | None = None
     longest = math.ceil(width_angstrom / min(atoms.cell.lengths()[:2])) * 2 + 1
     for n in range(1, longest):
         for m in range(1, longest):
@@ -157,10 +167,10 @@ def repeat_to(atoms: Atoms, width_angstrom: float) -> tuple[int, int]:
             reduced, _ = minkowski_reduce(cell, pbc=(True, True, False))
             shortest = np.linalg.norm(reduced[:2], axis=1).min()
             if shortest >= width_angstrom and (best is None or (n * m, abs(n - m)) < best[:2]):
-                best = (n * m, abs(n - m), n)  # type: ignore[assignment]
+                best = (n * m, abs(n - m), n)
     if best is None:
         raise CrosstalkError(f"no repeat of the surface cell keeps images {width_angstrom} Angstrom apart")
-    return int(best[2]), int(best[0]) // int(best[2])
+    return best[2], best[0] // best[2]
 
 
 def in_box(atoms: Atoms, vacuum_angstrom: float) -> Atoms:
@@ -204,7 +214,10 @@ def _primitive(crystal: Mapping[str, Any]) -> Atoms:
     name = "scaled_positions" if "scaled_positions" in crystal else "positions"
     given = Atoms(crystal["symbols"], cell=crystal["cell"], pbc=True, **{name: crystal[name]})
     found = spglib.standardize_cell(
-        (given.cell.array, given.get_scaled_positions(), given.numbers), to_primitive=True, no_idealize=True, symprec=1e-3
+        (given.cell.array, given.get_scaled_positions(), given.numbers),
+        to_primitive=True,
+        no_idealize=True,
+        symprec=1e-3,
     )
     if found is None:
         raise CrosstalkError("the crystal of a surface has no recognisable symmetry: are two atoms on one place?")
@@ -213,7 +226,7 @@ def _primitive(crystal: Mapping[str, Any]) -> Atoms:
 
 
 def _oriented(crystal: Mapping[str, Any], miller: Sequence[int]) -> Atoms:
-    """The primitive cell with its first two vectors in the plane `miller`, a along x, and the third leading one plane up."""
+    """The primitive cell with its first two vectors in the plane, the first along x, and the third one plane up."""
     primitive = _primitive(crystal)
     normal = np.linalg.inv(np.array(crystal["cell"], float)) @ np.array(miller, float)
     indices = _coprime(primitive.cell.array @ normal)
@@ -269,7 +282,9 @@ def _shifted(oriented: Atoms, offset: float) -> Atoms:
     return moved
 
 
-def _saturate(atoms: Atoms, broken: list[tuple[int, str, np.ndarray]], caps: Mapping[str, str], crystal: Atoms) -> Atoms:
+def _saturate(
+    atoms: Atoms, broken: list[tuple[int, str, np.ndarray]], caps: Mapping[str, str], crystal: Atoms
+) -> Atoms:
     """`atoms` with a cap on every broken bond (atom, element lost, vector to it in Angstrom)."""
     capped = atoms.copy()
     hydrogens: list[tuple[int, np.ndarray]] = []
@@ -290,15 +305,11 @@ def _saturate(atoms: Atoms, broken: list[tuple[int, str, np.ndarray]], caps: Map
     for oxygen, unit in hydrogens:
         capped += Atoms("H", [_hydroxyl_hydrogen(capped, oxygen, unit)])
     capped = in_box(capped, VACUUM)
-    n = len(atoms)
     i, j, d = neighbor_list("ijd", capped, CAP_DISTANCE)
-    if (clash := (i >= n) & (j >= n) & ~_are_hydroxyl(capped, i, j)).any():
-        raise CrosstalkError(f"caps of this cut are {d[clash].min():.2f} Angstrom apart: choose another plane or other caps")
+    hydroxyl = capped.numbers[i] + capped.numbers[j] == 1 + atomic_numbers["O"]
+    if (clash := (np.minimum(i, j) >= len(atoms)) & ~hydroxyl).any():
+        raise CrosstalkError(f"caps of this cut come {d[clash].min():.2f} Angstrom close: choose another plane or caps")
     return capped
-
-
-def _are_hydroxyl(atoms: Atoms, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    return atoms.numbers[i] + atoms.numbers[j] == 1 + atomic_numbers["O"]
 
 
 def _bond_length(crystal: Atoms, symbol: str, other: str) -> float:

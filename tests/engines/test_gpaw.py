@@ -1,0 +1,161 @@
+"""GPAW on two-atom slabs: work function, size consistency, the SCF's ladder, relaxations that survive a kill."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.calculators.emt import EMT
+from crosstalk.engines import gpaw
+from crosstalk.errors import EngineError, PhysicsFailure
+from crosstalk.record import Outcome
+from crosstalk.spec import Spec
+from crosstalk.steps import Input
+from crosstalk.structures import slabs
+
+LEVEL: dict[str, Any] = {
+    "engine": "gpaw",
+    "functional": "PBE",
+    "mode": "pw",
+    "cutoff_ev": 250.0,
+    "basis": None,
+    "grid_spacing_angstrom": 0.2,
+    "dispersion": "d3bj",
+    "kpoint_spacing_per_angstrom": 0.5,
+    "smearing_ev": 0.05,
+    "dipole_correction": True,
+    "energy_tolerance_ev": 1e-5,
+    "density_tolerance": 1e-4,
+    "max_iterations": 100,
+}
+GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)
+
+
+def energy(atoms: Atoms, folder: Path, index: int = 0, **changed: Any) -> Outcome:
+    spec = Spec("surface_energy", "gpaw", {"level": LEVEL | changed, "index": index}, {"geometry": "0"}, 1)
+    folder.mkdir(exist_ok=True)
+    return gpaw.surface_energy(spec, {"geometry": Input(None, [atoms])}, folder)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def graphene(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return energy(GRAPHENE, tmp_path_factory.mktemp("graphene"))
+
+
+def test_graphene_has_its_work_function_on_both_sides(graphene: Outcome) -> None:
+    found = graphene.quantities
+    # PBE gives 4.2 to 4.35 eV (literature); the window leaves room for 250 eV.
+    assert 4.0 < found["work_function_ev"] < 4.6
+    assert found["work_function_bottom_ev"] == pytest.approx(found["work_function_ev"], abs=0.005)
+    assert found["fermi_ev"] == pytest.approx(-found["work_function_ev"])
+    assert found["gap_ev"] < 0.05  # the Dirac point is on the mesh
+    assert found["vbm_ev"] == pytest.approx(found["fermi_ev"], abs=0.1)
+    assert all(gate.passed for gate in graphene.gates)
+    assert graphene.rungs == ["default"]
+
+
+def test_energy_contains_dispersion(graphene: Outcome, tmp_path: Path) -> None:
+    plain = energy(GRAPHENE, tmp_path, dispersion=None)
+    assert graphene.quantities["dispersion_ev"] < 0
+    difference = graphene.quantities["energy_ev"] - plain.quantities["energy_ev"]
+    assert difference == pytest.approx(graphene.quantities["dispersion_ev"], abs=1e-5)
+    assert "dispersion_ev" not in plain.quantities
+
+
+def test_a_repeat_with_fewer_k_points_is_the_same_crystal(tmp_path: Path) -> None:
+    one = energy(GRAPHENE, tmp_path / "one", kpoint_spacing_per_angstrom=1.5)
+    four = energy(GRAPHENE.repeat((2, 2, 1)), tmp_path / "four", kpoint_spacing_per_angstrom=1.5)
+    assert gpaw.kpoints(GRAPHENE, 1.5) == (2, 2, 1)
+    assert gpaw.kpoints(GRAPHENE.repeat((2, 2, 1)), 1.5) == (1, 1, 1)
+    for name, tolerance in (("energy_ev", 4e-3), ("dispersion_ev", 1e-5)):
+        assert four.quantities[name] == pytest.approx(4 * one.quantities[name], abs=tolerance)
+
+
+@pytest.mark.parametrize("rung", ["soft_mixing", "more_smearing"])
+def test_remedies_lead_to_the_same_number(
+    rung: str, graphene: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpaw, "RUNGS", (rung,))
+    other = energy(GRAPHENE, tmp_path)
+    assert other.rungs == [rung]
+    for name in ("energy_ev", "work_function_ev"):
+        assert other.quantities[name] == pytest.approx(graphene.quantities[name], abs=2e-3)
+
+
+def test_an_scf_that_never_converges_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PhysicsFailure, match="default, soft_mixing, more_smearing") as failure:
+        energy(GRAPHENE, tmp_path, max_iterations=2, kpoint_spacing_per_angstrom=None)
+    assert failure.value.status == "not_converged"
+
+
+def test_a_structure_beyond_the_list_is_absent(tmp_path: Path) -> None:
+    outcome = energy(GRAPHENE, tmp_path, index=3)
+    assert outcome.status == "absent"
+
+
+def test_a_molecule_alone_has_no_work_function(tmp_path: Path) -> None:
+    alone = molecule("H2", cell=[5.0, 5.0, 7.0], pbc=(True, True, False))
+    alone.center()
+    alone.set_tags(1)
+    outcome = energy(alone, tmp_path, kpoint_spacing_per_angstrom=None)
+    assert set(outcome.quantities) == {"energy_ev", "dispersion_ev"}
+
+
+def test_a_functional_without_d3_parameters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no D3"):
+        energy(GRAPHENE, tmp_path, functional="LDA", kpoint_spacing_per_angstrom=None)
+
+
+def test_lcao_relaxes_a_bent_molecule_on_nothing(tmp_path: Path) -> None:
+    alone = molecule("H2", cell=[5.0, 5.0, 6.0], pbc=(True, True, False))
+    alone.positions *= 1.15
+    alone.center()
+    alone.set_tags(1)
+    level = LEVEL | {"mode": "lcao", "basis": "dzp", "cutoff_ev": None, "kpoint_spacing_per_angstrom": None}
+    settings = {"level": level, "index": 0, "fmax_ev_per_angstrom": 0.1, "max_steps": 20, "freeze_below": 0.0}
+    spec = Spec("surface_relax", "gpaw", settings, {"geometry": "0"}, 1)
+    outcome = gpaw.surface_relax(spec, {"geometry": Input(None, [alone])}, tmp_path)  # type: ignore[arg-type]
+    assert outcome.quantities["max_force_ev_per_angstrom"] <= 0.1
+    assert outcome.structures[0].get_distance(0, 1) < alone.get_distance(0, 1)
+    assert (tmp_path / "relax.traj").exists()
+
+
+# -- relaxations without an SCF: what is tested is the bookkeeping ------------------------------------------------
+
+
+def bent() -> Atoms:
+    atoms = Atoms(
+        "Cu4", [[0, 0, 0], [2.5, 0, 0], [0, 2.7, 0], [1.2, 1.2, 2.2]], cell=[9, 9, 12], pbc=(True, True, False)
+    )
+    atoms.center()
+    return atoms
+
+
+def emt(atoms: Atoms) -> EMT:
+    return EMT()
+
+
+def test_a_killed_relaxation_goes_on(tmp_path: Path) -> None:
+    whole, steps = gpaw.relax(bent(), emt, 0.01, 100, 0.0, tmp_path / "whole.traj")
+    part, first = gpaw.relax(bent(), emt, 0.01, 3, 0.0, tmp_path / "part.traj")
+    assert first == 3
+    assert not np.allclose(part.positions, whole.positions, atol=1e-3)
+    resumed, total = gpaw.relax(bent(), emt, 0.01, 100, 0.0, tmp_path / "part.traj")
+    assert total == steps
+    assert resumed.get_all_distances() == pytest.approx(whole.get_all_distances(), abs=1e-3)
+
+
+def test_a_cut_trajectory_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "cut.traj"
+    gpaw.relax(bent(), emt, 0.01, 4, 0.0, path)
+    path.write_bytes(path.read_bytes()[:-40])
+    final, _ = gpaw.relax(bent(), emt, 0.01, 100, 0.0, path)
+    assert np.linalg.norm(final.get_forces(), axis=1).max() <= 0.01
+
+
+def test_frozen_atoms_stay(tmp_path: Path) -> None:
+    final, _ = gpaw.relax(bent(), emt, 0.01, 100, 0.5, tmp_path / "frozen.traj")
+    assert np.array_equal(final.positions[:3], bent().positions[:3])
+    assert not np.allclose(final.positions[3], bent().positions[3])

@@ -1,0 +1,148 @@
+"""xTB on surfaces: folding is exact, the filter finds bound poses, goes on after a kill, and says when it could not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.calculators.calculator import CalculationFailed
+from ase.calculators.emt import EMT
+from crosstalk.engines import xtb_surfaces
+from crosstalk.errors import CrosstalkError
+from crosstalk.record import Outcome, Record
+from crosstalk.spec import Spec
+from crosstalk.steps import Input
+from crosstalk.structures import slabs
+
+LEVEL = {"engine": "xtb", "method": "GFN1-xTB", "accuracy": 1.0, "electronic_temperature_k": 300.0}
+SAMPLING = {
+    "n_poses": 3,
+    "seed": 7,
+    "energy_window_ev": 0.5,
+    "height_angstrom": 2.4,
+    "fmax_ev_per_angstrom": 0.3,
+    "max_steps": 40,
+}
+GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)
+
+
+def record(settings: dict[str, Any], quantities: dict[str, Any]) -> Record:
+    spec = Spec("conformers", "xtb", settings, {}, 1, label="methanol")
+    return Record(spec, "ok", "", quantities, (), (), {}, {})
+
+
+def inputs(charge: int = 0) -> dict[str, Input]:
+    species = {"species": {"smiles": "CO", "charge": charge, "multiplicity": 1}}
+    adsorbate = Input(record(species, {"relative_energies_ev": [0.0]}), [molecule("CH3OH")])
+    return {"slab": Input(record({}, {}), [GRAPHENE]), "adsorbate": adsorbate}
+
+
+def search(folder: Path, charge: int = 0, **changed: Any) -> Outcome:
+    folder.mkdir(exist_ok=True)
+    settings = {"sampling": SAMPLING | changed, "repeat": [3, 3], "vacuum_angstrom": 8.0, "level": LEVEL}
+    spec = Spec("poses", "xtb", settings, {"slab": "0", "adsorbate": "1"}, 1)
+    return xtb_surfaces.poses(spec, inputs(charge), folder)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    folder = tmp_path_factory.mktemp("poses")
+    return search(folder), folder
+
+
+def test_methanol_is_bound_to_graphene(found: tuple[Outcome, Path]) -> None:
+    outcome, _ = found
+    energies = outcome.quantities["pose_energies_ev"]
+    assert energies == sorted(energies)
+    assert -0.6 < energies[0] < -0.05  # physisorbed; measured values for alcohols are 0.2 to 0.4 eV
+    assert outcome.quantities["n_found"] == len(energies) == len(outcome.structures) - 2
+    assert outcome.quantities["n_starts"] == 3
+    assert outcome.gates[0].passed
+
+
+def test_both_references_stand_in_the_box_of_the_poses(found: tuple[Outcome, Path]) -> None:
+    bare, alone, *poses = found[0].structures
+    assert len({a.cell.array.tobytes() for a in found[0].structures}) == 1
+    assert not bare.get_tags().any() and (alone.get_tags() == 1).all()
+    for pose in poses:
+        assert len(pose) == len(bare) + len(alone)
+        assert np.array_equal(pose.positions[: len(bare)], bare.positions)  # the slab was frozen
+
+
+def test_a_finished_start_is_not_done_again(
+    found: tuple[Outcome, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, folder = found
+    for name in ("references.json", "pose_000.json", "pose_002.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    done = []
+    original = xtb_surfaces._relaxed
+    monkeypatch.setattr(xtb_surfaces, "_relaxed", lambda *a: done.append(1) or original(*a))
+    resumed = search(tmp_path)
+    assert len(done) == 1
+    assert resumed.quantities["pose_energies_ev"] == pytest.approx(outcome.quantities["pose_energies_ev"], abs=1e-6)
+
+
+def test_more_starts_keep_the_earlier_ones(found: tuple[Outcome, Path], tmp_path: Path) -> None:
+    _, folder = found
+    search(tmp_path, n_poses=1)
+    first, again = (json.loads((f / "pose_000.json").read_text()) for f in (folder, tmp_path))
+    assert again["energy"] == pytest.approx(first["energy"], abs=1e-6)
+
+
+def test_without_any_scf_the_starts_go_on_unranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any) -> Any:
+        raise CalculationFailed("no SCF today")
+
+    monkeypatch.setattr(xtb_surfaces, "_calculator", refuses)
+    outcome = search(tmp_path)
+    assert [gate.name for gate in outcome.gates if not gate.passed] == ["filter_converged"]
+    assert "no SCF today" in outcome.reason
+    assert len(outcome.structures) == 2 + 3
+    assert "pose_energies_ev" not in outcome.quantities
+
+
+def test_an_ion_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CrosstalkError, match="periodic cell"):
+        search(tmp_path, charge=-1)
+
+
+def test_folding_a_repeat_is_exact() -> None:
+    """With a short-ranged potential the folded repeat is the crystal itself: energy per cell and forces agree."""
+    from ase.build import fcc111
+
+    slab = fcc111("Cu", (1, 1, 3), vacuum=8.0, periodic=True)
+    slab.positions[1] += (0.1, -0.05, 0.08)
+    folded, direct = slab.copy(), slab.copy()
+    folded.calc, direct.calc = xtb_surfaces.Folded(EMT(), (2, 3)), EMT()
+    assert folded.get_potential_energy() == pytest.approx(direct.get_potential_energy(), abs=1e-8)
+    assert folded.get_forces() == pytest.approx(direct.get_forces(), abs=1e-8)
+
+
+def test_a_slab_relaxes_and_keeps_its_bonds(tmp_path: Path) -> None:
+    from ase.build import bulk
+
+    crystal = bulk("Si", cubic=True)
+    given = {"symbols": list(crystal.symbols), "cell": crystal.cell.tolist(), "positions": crystal.positions.tolist()}
+    surface = {"builder": "cleaved_crystal", "crystal": given, "miller": [1, 1, 1], "layers": 1, "caps": {"Si": "H"}}
+    relax = {"fmax_ev_per_angstrom": 0.1, "max_steps": 40, "freeze_below": 0.0}
+    spec = Spec("slab", "xtb", {"surface": surface, "level": LEVEL, "relax": relax}, {}, 1)
+    outcome = xtb_surfaces.slab(spec, {}, tmp_path)
+    assert outcome.quantities["max_force_ev_per_angstrom"] <= 0.1
+    assert outcome.quantities["n_atoms"] == 4
+    relaxed = outcome.structures[0]
+    assert relaxed.get_distance(0, 1, mic=True) == pytest.approx(2.35, abs=0.1)  # silicon's bond
+
+
+def test_rigid_modes_are_all_motions_without_strain() -> None:
+    water = molecule("H2O")
+    modes = xtb_surfaces._rigid_modes(water.positions)
+    assert modes.shape == (6, 9)
+    assert modes @ modes.T == pytest.approx(np.eye(6), abs=1e-10)
+    for mode in modes:
+        moved = water.copy()
+        moved.positions += 1e-4 * mode.reshape(-1, 3)
+        assert moved.get_all_distances() == pytest.approx(water.get_all_distances(), abs=1e-7)
+    assert len(xtb_surfaces._rigid_modes(molecule("CO").positions)) == 5

@@ -1,0 +1,117 @@
+"""Start poses: independent of how many there are, free of overlaps, and equal ones are recognised."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.data import covalent_radii
+from ase.geometry import get_distances
+from crosstalk.errors import CrosstalkError
+from crosstalk.structures import poses, slabs
+
+GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)
+BILAYER = slabs.graphite_basal(2.46, 3.35, 2)
+METHANOL, ACID = molecule("CH3OH"), molecule("HCOOH")
+
+
+def starts(n: int, seed: int = 7, slab: Atoms = BILAYER) -> list[poses.Start]:
+    return [poses.start(i, slab, [4, 4], [METHANOL, ACID], seed, 2.2) for i in range(n)]
+
+
+def test_more_starts_change_no_earlier_one() -> None:
+    few, many = starts(4), starts(12)
+    assert [s.atoms.positions.tobytes() for s in few] == [s.atoms.positions.tobytes() for s in many[:4]]
+
+
+def test_the_seed_changes_the_starts_and_nothing_else_does() -> None:
+    assert starts(3)[2].atoms.positions.tobytes() == starts(3)[2].atoms.positions.tobytes()
+    assert not np.allclose(starts(3)[2].atoms.positions, starts(3, seed=8)[2].atoms.positions)
+
+
+def test_sites_of_graphene_are_its_three() -> None:
+    assert [kind for kind, _ in poses.sites(GRAPHENE)] == ["top", "bridge", "hollow"]
+    # In the second layer's field the two atoms of the first differ.
+    assert sorted(kind for kind, _ in poses.sites(BILAYER)) == ["bridge", "hollow", "top", "top"]
+
+
+def test_the_hollow_is_farthest_from_all_atoms() -> None:
+    (hollow,) = (point for kind, point in poses.sites(GRAPHENE) if kind == "hollow")
+    _, lengths = get_distances(
+        [[*hollow, GRAPHENE.positions[0, 2]]], GRAPHENE.positions, cell=GRAPHENE.cell, pbc=GRAPHENE.pbc
+    )
+    assert lengths.min() == pytest.approx(2.46 / np.sqrt(3), abs=1e-3)
+
+
+def test_facings_name_each_kind_of_group_once() -> None:
+    names = [f.name for f in poses.facings(ACID)]
+    oxygens = [n for n in names if n.startswith("O")]
+    assert len(oxygens) == 2  # C=O and O-H
+    assert sum(n.startswith("flat") for n in names) == 2
+    symmetric = poses.facings(molecule("C2H6"))
+    assert sum(f.atom is not None for f in symmetric) <= 1  # both carbons are one kind
+
+
+def test_the_facing_atom_points_down() -> None:
+    for start in starts(8):
+        facing = next(f for f in poses.facings([METHANOL, ACID][start.conformer]) if f.name == start.facing)
+        if facing.atom is None:
+            continue
+        adsorbate = start.atoms[start.atoms.get_tags() == 1]
+        offset = adsorbate.positions[facing.atom] - adsorbate.positions.mean(axis=0)
+        assert np.degrees(np.arccos(-offset[2] / np.linalg.norm(offset))) <= poses.TILT + 1e-6
+
+
+def test_starts_touch_nothing() -> None:
+    for start in starts(10):
+        mine, theirs = start.atoms[start.atoms.get_tags() == 1], start.atoms[start.atoms.get_tags() == 0]
+        _, lengths = get_distances(mine.positions, theirs.positions, cell=start.atoms.cell, pbc=(True, True, False))
+        assert (lengths >= covalent_radii[mine.numbers][:, None] + covalent_radii[theirs.numbers] + 0.5).all()
+        assert mine.positions[:, 2].min() - theirs.positions[:, 2].max() >= 2.2 - 1e-9
+
+
+def test_a_repeat_too_small_is_refused() -> None:
+    with pytest.raises(CrosstalkError, match=r"repeat \[1, 1\] is too small"):
+        poses.start(0, BILAYER, [1, 1], [METHANOL], 7, 2.2)
+
+
+def test_equal_poses_are_found_under_the_symmetry_of_the_slab() -> None:
+    one = poses.start(0, GRAPHENE, [4, 4], [METHANOL], 7, 2.2).atoms
+    mine = one.get_tags() == 1
+    shifted, turned, swapped = one.copy(), one.copy(), one.copy()
+    shifted.positions[mine] += GRAPHENE.cell[0] * 2 + GRAPHENE.cell[1]
+    angle = np.radians(60)
+    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    (hollow,) = (point for kind, point in poses.sites(GRAPHENE) if kind == "hollow")
+    centre = np.array([*hollow, 0.0])
+    turned.positions[mine] = (turned.positions[mine] - centre) @ rotation.T + centre
+    methyl = len(one) - len(METHANOL) + np.array([2, 4, 5])
+    swapped.positions[methyl] = swapped.positions[methyl[[2, 0, 1]]]
+    assert poses.pose_rmsd(shifted, one) == pytest.approx(0, abs=1e-6)
+    assert poses.pose_rmsd(turned, one) == pytest.approx(0, abs=1e-4)
+    assert poses.deduplicate([one, shifted, turned, swapped], [0.0, 0.001, -0.001, 0.002]) == [2]
+
+
+def test_different_poses_stay_apart() -> None:
+    one = poses.start(0, GRAPHENE, [4, 4], [METHANOL], 7, 2.2).atoms
+    half = one.copy()
+    half.positions[one.get_tags() == 1] += GRAPHENE.cell[0] / 2
+    higher = one.copy()
+    higher.positions[one.get_tags() == 1, 2] += 1.0
+    assert poses.deduplicate([one, half, higher], [0.0, 0.0, 0.0]) == [0, 1, 2]
+    assert poses.deduplicate([one, one], [0.5, 0.0]) == [1, 0]  # same place, other energy: both stay, lowest first
+
+
+def test_one_box_for_all() -> None:
+    found = [s.atoms for s in starts(4)]
+    bare = BILAYER.repeat((4, 4, 1))
+    boxed = poses.boxed(bare, METHANOL, found, 9.0)
+    cells = np.array([a.cell.array for a in boxed])
+    assert (cells == cells[0]).all()
+    assert all(a.pbc.tolist() == [True, True, False] for a in boxed)
+    top = max(a.positions[:, 2].max() for a in boxed)
+    low = boxed[0].positions[:, 2].min()
+    assert 9.0 <= cells[0, 2, 2] - (top - low) < 9.1 + 1e-9
+    assert (boxed[1].get_tags() == 1).all() and not boxed[0].get_tags().any()
+    # The slab stands at the same place in all of them.
+    for pose in boxed[2:]:
+        assert np.allclose(pose.positions[: len(bare)], boxed[0].positions)
