@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def config_dir(tmp_path: Path) -> Path:
     """A copy of the shipped config."""
-    return Path(shutil.copytree(ROOT / "config", tmp_path / "config"))
+    return Path(shutil.copytree(ROOT / "config", tmp_path / "config", dirs_exist_ok=True))
 
 
 @pytest.fixture

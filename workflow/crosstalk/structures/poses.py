@@ -245,9 +245,9 @@ def _turn(positions: np.ndarray, facing: Facing, random: np.random.Generator) ->
 
 def _local_top(slab: Atoms, point: np.ndarray) -> float:
     """Height of the highest slab atom near a lateral point (of any atom when none is near)."""
-    flat = slab.positions.copy()
-    flat[:, 2] = 0
-    _, lateral = get_distances([[point[0], point[1], 0.0]], flat, cell=slab.cell, pbc=(True, True, False))
+    _, lateral = get_distances(
+        [[point[0], point[1], 0.0]], slab.positions * (1, 1, 0), cell=slab.cell, pbc=(True, True, False)
+    )
     near = slab.positions[lateral[0] < LOCAL, 2]
     return float(near.max()) if len(near) else float(slab.positions[:, 2].max())
 
@@ -277,16 +277,14 @@ def _check_images(adsorbate: Atoms, slab: Atoms, repeat: Sequence[int]) -> None:
 def _exposed(slab: Atoms) -> np.ndarray:
     """Lateral positions of the atoms of the upper side that nothing covers, the highest first."""
     z = slab.positions[:, 2]
-    upper = [i for i in np.argsort(-np.round(z, 3), kind="stable") if z[i] > z.max() - UPPER_SIDE]
-    flat = slab.positions.copy()
-    flat[:, 2] = 0
+    flat = slab.positions * (1, 1, 0)
     kept: list[int] = []
-    for i in upper:
-        if kept:
-            _, lateral = get_distances(flat[[i]], flat[kept], cell=slab.cell, pbc=(True, True, False))
-            if lateral.min() < COVERED:
-                continue
-        kept.append(i)
+    for i in np.argsort(-np.round(z, 3), kind="stable"):
+        if z[i] <= z.max() - UPPER_SIDE:
+            break
+        near = get_distances(flat[[i]], flat[kept], cell=slab.cell, pbc=(True, True, False))[1] if kept else np.inf
+        if np.min(near) >= COVERED:
+            kept.append(int(i))
     return slab.positions[kept][:, :2]
 
 

@@ -45,8 +45,6 @@ def build(surface: Mapping[str, Any]) -> Atoms:
     }
     parameters = dict(surface)
     name = parameters.pop("builder", None)
-    if name == "file" and "structure" not in parameters:
-        parameters = {"structure": parameters}
     if name not in builders:
         raise CrosstalkError(
             f"surface builder '{name}' is unknown; allowed: {', '.join(builders)}{nearest(str(name), builders)}"
@@ -187,12 +185,10 @@ def in_box(atoms: Atoms, vacuum_angstrom: float) -> Atoms:
 
 def frozen(atoms: Atoms, fraction: float) -> list[int]:
     """Slab atoms (tag 0) within that fraction of the slab's thickness from its lower side; none for 0."""
-    slab_atoms = np.flatnonzero(atoms.get_tags() == 0)
-    if not len(slab_atoms) or fraction == 0:
+    ours, z = np.flatnonzero(atoms.get_tags() == 0), atoms.positions[:, 2]
+    if not len(ours) or fraction == 0:
         return []
-    z = atoms.positions[:, 2]
-    low, high = z[slab_atoms].min(), z[slab_atoms].max()
-    return [int(i) for i in slab_atoms if z[i] <= low + fraction * (high - low) + 1e-6]
+    return [int(i) for i in ours if z[i] <= z[ours].min() + fraction * np.ptp(z[ours]) + 1e-6]
 
 
 def _area(atoms: Atoms) -> float:
