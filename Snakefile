@@ -1,8 +1,8 @@
 """crosstalk: config says what, rules say in which order, the package in workflow/crosstalk does the science.
 
-    snakemake                                  the default campaign of config/config.yaml
-    snakemake --config campaign=standard       another one
-    snakemake --config engine=fake             made-up numbers, to see the workflow run
+snakemake                                  the default campaign of config/config.yaml
+snakemake --config campaign=standard       another one
+snakemake --config engine=fake             made-up numbers, to see the workflow run
 """
 
 from crosstalk.campaign import hush, open_campaign
@@ -28,11 +28,11 @@ onerror:
 
 
 rule all:
+    default_target: True
     input:
         f"results/{CAMPAIGN.name}/summary.md",
         f"results/{CAMPAIGN.name}/figures/structures.png",
         f"results/{CAMPAIGN.name}/crosstalk.db",
-    default_target: True
 
 
 include: "workflow/rules/molecules.smk"

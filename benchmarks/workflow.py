@@ -37,7 +37,9 @@ def chains(count: int) -> list[str]:
 def workplace(folder: Path, calculations: int) -> None:
     """A config whose campaign has that many calculations."""
     config = Path(shutil.copytree(ROOT / "config", folder / "config"))
-    species = {f"chain {i}": {"smiles": s, "groups": ["chains"]} for i, s in enumerate(chains(calculations // PER_SPECIES))}
+    species = {
+        f"chain {i}": {"smiles": s, "groups": ["chains"]} for i, s in enumerate(chains(calculations // PER_SPECIES))
+    }
     (config / "species.yaml").write_text(yaml.safe_dump({"species": species}))
     campaign = {"tier": "quick", "observables": {"frontier": {"species": ["chains"]}}}
     (config / "config.yaml").write_text(yaml.safe_dump({"default": "many", "campaigns": {"many": campaign}}))
@@ -46,7 +48,15 @@ def workplace(folder: Path, calculations: int) -> None:
 
 
 def timed(folder: Path, *arguments: str) -> float:
-    command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "workflow/profiles/default"), "--cores", "2"]
+    command = [
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--profile",
+        str(ROOT / "workflow/profiles/default"),
+        "--cores",
+        "2",
+    ]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     start = time.monotonic()
     done = subprocess.run([*command, *arguments, "--config", "engine=fake", "config_dir=config"], cwd=folder, env=environment,

@@ -27,8 +27,10 @@ def missing() -> list[str]:
     """What this machine lacks, one line each, with how to get it."""
     problems = []
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if sys.version_info < (3, 11):
-        problems.append(f"Python 3.11 or newer is needed, this is {version}: run `make PYTHON=python3.12`, or install it")
+    if sys.version_info < (3, 11):  # noqa: UP036  (this file runs before any requirement is checked)
+        problems.append(
+            f"Python 3.11 or newer is needed, this is {version}: run `make PYTHON=python3.12`, or install it"
+        )
     if not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists():
         problems.append(f"Python's headers (Python.h) are missing: sudo apt install python{version}-dev")
     try:
@@ -65,7 +67,9 @@ def run(step: str, command: list[str], log: pathlib.Path, **env: str) -> None:
     with log.open("a") as stream:
         stream.write(f"\n$ {' '.join(command)}\n")
         stream.flush()
-        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ | env, check=False).returncode
+        code = subprocess.run(
+            command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ | env, check=False
+        ).returncode
     if code:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
         sys.exit(f" failed\n{tail}\n\nThe environment was not built: step '{step}' failed. Its whole log: {log}")
@@ -82,14 +86,25 @@ def build(target: pathlib.Path, log: pathlib.Path) -> None:
     uv = [str(bin_dir / "uv"), "pip", "install", "--python", python, "--require-hashes", "--no-deps", "--system-certs"]
     probe = [*uv, "--dry-run", "-r", str(ENVS / "requirements.lock")]
     fast = subprocess.run(probe, capture_output=True, check=False).returncode == 0
-    install = [a for a in uv] if fast else pip
+    install = uv if fast else pip
     run("locked wheels" + ("" if fast else " (pip)"), [*install, "-r", str(ENVS / "requirements.lock")], log)
     path = f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"
     gpaw_env = {"GPAW_CONFIG": str(ENVS / "siteconfig.py"), "OMPI_CXX": str(compiler()), "PATH": path} | MPI_AS_ROOT
     run("GPAW from source", [*install, "--no-build-isolation", "-r", str(ENVS / "gpaw.lock")], log, **gpaw_env)
     editable = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", str(ROOT)]
     run("crosstalk", editable, log)
-    check = ["mpirun", "-n", "2", "--bind-to", "none", "--oversubscribe", "gpaw", "python", "-c", "from gpaw.mpi import world; assert world.size == 2"]
+    check = [
+        "mpirun",
+        "-n",
+        "2",
+        "--bind-to",
+        "none",
+        "--oversubscribe",
+        "gpaw",
+        "python",
+        "-c",
+        "from gpaw.mpi import world; assert world.size == 2",
+    ]
     run("check: GPAW on two MPI ranks", check, log, **gpaw_env)
 
 

@@ -26,9 +26,9 @@ libraries = ["xc"]
 if platform.machine() == "x86_64":
     fftw = True
     scalapack = True
-    include_dirs += [str(_prefix / "include"), str(_prefix / "include" / "fftw")]  # noqa: F821
-    library_dirs += [str(_prefix / "lib")]  # noqa: F821
-    runtime_library_dirs += [str(_prefix / "lib")]  # noqa: F821
+    include_dirs += [str(_prefix / "include"), str(_prefix / "include" / "fftw")]
+    library_dirs += [str(_prefix / "lib")]
+    runtime_library_dirs += [str(_prefix / "lib")]
     # The wheels hold no unversioned names, so each library is asked for by its exact file name.
     libraries += []
     extra_link_args += [  # noqa: F821
@@ -44,7 +44,7 @@ else:
 
     fftw = False
     scalapack = False
-    include_dirs += [scipy_openblas32.get_include_dir()]  # noqa: F821
-    library_dirs += [scipy_openblas32.get_lib_dir()]  # noqa: F821
-    runtime_library_dirs += [scipy_openblas32.get_lib_dir()]  # noqa: F821
+    include_dirs += [scipy_openblas32.get_include_dir()]
+    library_dirs += [scipy_openblas32.get_lib_dir()]
+    runtime_library_dirs += [scipy_openblas32.get_lib_dir()]
     libraries += ["scipy_openblas"]

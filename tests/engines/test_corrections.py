@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ase.build import molecule
+
 from crosstalk.engines.corrections import basis_correction, dispersion, supported
 
 KINDS = [("b3lyp", "d3bj"), ("b3lyp", "d4"), ("wb97x-d3bj", "d3bj"), ("r2scan", "d4:r2scan-3c"), ("m06-2x", "d3zero")]

@@ -8,6 +8,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.calculators.emt import EMT
+
 from crosstalk.engines import gpaw
 from crosstalk.errors import EngineError, PhysicsFailure
 from crosstalk.record import Outcome

@@ -9,6 +9,7 @@ import pytest
 from ase.build import molecule
 from ase.calculators.calculator import CalculationFailed
 from ase.calculators.emt import EMT
+
 from crosstalk.engines import xtb_surfaces
 from crosstalk.errors import CrosstalkError
 from crosstalk.record import Outcome, Record

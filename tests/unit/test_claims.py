@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.reporting import claims

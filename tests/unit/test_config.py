@@ -135,9 +135,11 @@ def test_exponents_without_a_dot_are_numbers(config_dir):
 
 def test_campaign_file(config_dir):
     (config_dir / "campaigns").mkdir(exist_ok=True)
-    (config_dir / "campaigns" / "mine.yaml").write_text("tier: quick\nobservables: {frontier: {species: [carbonates, VC]}}\n")
+    (config_dir / "campaigns" / "mine.yaml").write_text(
+        "tier: quick\nobservables: {frontier: {species: [carbonates, VC]}}\n"
+    )
     plan = make(load(config_dir), "mine")
-    assert [e.subject["species"] for e in plan.entries][0] == "EC"
+    assert next(e.subject["species"] for e in plan.entries) == "EC"
 
 
 def test_schemas_are_those_of_the_models():
@@ -151,3 +153,17 @@ def test_check_is_quick():
     start = time.process_time()
     load(ROOT / "config")
     assert time.process_time() - start < 3.0
+
+
+def test_a_users_own_slab_from_a_file(config_dir, edit):
+    from ase.build import graphene
+    from ase.io import write
+
+    write(config_dir / "structures" / "mine.cif", graphene(vacuum=8.0))
+    surface = {"builder": "file", "structure": "structures/mine.cif", "conductor": True, "repeat": [3, 3], "groups": ["mine"]}
+    edit("surfaces", "surfaces.my slab", surface)
+    edit("config", "campaigns.own", {"tier": "quick", "observables": {"surfaces": {"surfaces": ["mine"]}}})
+    plan = make(load(config_dir), "own")
+    assert {spec.step for spec in plan.specs.values()} == {"slab", "surface_energy"}
+    edit("surfaces", "surfaces.my slab.structure", "structures/none.cif")
+    assert "none.cif" in problems(config_dir)[0]

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
 from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.plan import Plan
 from crosstalk.record import Store
 from crosstalk.reporting import figures, structures
 from crosstalk.units import ev_to_kcal_mol
-from matplotlib.container import BarContainer
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 FRONTIER = [
     {"species": s, "level": level, "homo_ev": -8.0 - k, "lumo_ev": lumo, "lumo_flag": flag, "status": "ok"}

@@ -6,6 +6,7 @@ from ase import Atoms
 from ase.build import molecule
 from ase.data import covalent_radii
 from ase.geometry import get_distances
+
 from crosstalk.errors import CrosstalkError
 from crosstalk.structures import poses, slabs
 

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from ase.spacegroup import crystal
+
 from crosstalk.errors import CrosstalkError
 from crosstalk.structures import slabs
 

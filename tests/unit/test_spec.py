@@ -17,7 +17,13 @@ PACKAGE = Path(__file__).parents[2] / "workflow" / "crosstalk"
 
 
 def spec(**changes):
-    fields = {"step": "molecule_energy", "engine": "fake", "settings": {"level": {"basis": "a"}, "charge": 0}, "inputs": {}, "revision": 1}
+    fields = {
+        "step": "molecule_energy",
+        "engine": "fake",
+        "settings": {"level": {"basis": "a"}, "charge": 0},
+        "inputs": {},
+        "revision": 1,
+    }
     return Spec(**(fields | changes))
 
 
@@ -26,7 +32,12 @@ def test_identity_is_settings_inputs_and_revision():
     assert base.key == spec(label="other", cost_s=5.0).key
     assert base == spec(label="other")
     assert base.key == spec(settings={"charge": 0, "level": {"basis": "a"}}).key
-    for change in ({"settings": {"level": {"basis": "b"}, "charge": 0}}, {"inputs": {"geometry": "k"}}, {"revision": 2}, {"engine": "pyscf"}):
+    for change in (
+        {"settings": {"level": {"basis": "b"}, "charge": 0}},
+        {"inputs": {"geometry": "k"}},
+        {"revision": 2},
+        {"engine": "pyscf"},
+    ):
         assert spec(**change).key != base.key
 
 
@@ -88,27 +99,46 @@ def test_unlike_energies_are_not_subtracted(tmp_path):
 
     base = record(3.0, "a")
     assert combine("energy_ev", [(1, base), (-1, record(1.0, "a"))]) == 2.0
-    for other in (record(1.0, "b"), record(1.0, "a", environment="w"), record(1.0, "a", cell=11.0), record(1.0, "a", revision=2)):
+    for other in (
+        record(1.0, "b"),
+        record(1.0, "a", environment="w"),
+        record(1.0, "a", cell=11.0),
+        record(1.0, "a", revision=2),
+    ):
         with pytest.raises(UnlikeError, match="refused"):
             combine("energy_ev", [(1, base), (-1, other)])
 
 
 def test_units():
-    assert units.HARTREE_EV == pytest.approx(27.2114, abs=1e-4)
+    assert pytest.approx(27.2114, abs=1e-4) == units.HARTREE_EV
     assert units.ev_to_kcal_mol(1.0) == pytest.approx(23.0605, abs=1e-3)
     assert units.kcal_mol_to_ev(units.ev_to_kcal_mol(0.7)) == pytest.approx(0.7)
-    assert 1 / units.DEBYE_E_ANGSTROM == pytest.approx(4.80320, abs=1e-4)
-    assert units.BOHR_ANGSTROM == pytest.approx(0.529177, abs=1e-6)
+    assert pytest.approx(4.80320, abs=1e-4) == 1 / units.DEBYE_E_ANGSTROM
+    assert pytest.approx(0.529177, abs=1e-6) == units.BOHR_ANGSTROM
 
 
 def test_no_conversion_factor_outside_units():
-    stray = re.compile(r"27\.211|0\.5291|1\.8897|23\.06|627\.5|0\.0433|96\.48|4\.184|2\.5417|8\.617e|219474|0\.2081|14\.399")
-    found = [f"{p.name}: {m.group()}" for p in PACKAGE.rglob("*.py") if p.name != "units.py" for m in stray.finditer(p.read_text())]
+    stray = re.compile(
+        r"27\.211|0\.5291|1\.8897|23\.06|627\.5|0\.0433|96\.48|4\.184|2\.5417|8\.617e|219474|0\.2081|14\.399"
+    )
+    found = [
+        f"{p.name}: {m.group()}"
+        for p in PACKAGE.rglob("*.py")
+        if p.name != "units.py"
+        for m in stray.finditer(p.read_text())
+    ]
     assert not found
 
 
 def test_quantity_names_carry_their_units():
-    suffix = {"eV": "_ev", "Angstrom": "_angstrom", "D": "_debye", "kcal/mol": "_kcal_mol", "Angstrom^2": "_angstrom2", "eV/Angstrom": "_ev_per_angstrom"}
+    suffix = {
+        "eV": "_ev",
+        "Angstrom": "_angstrom",
+        "D": "_debye",
+        "kcal/mol": "_kcal_mol",
+        "Angstrom^2": "_angstrom2",
+        "eV/Angstrom": "_ev_per_angstrom",
+    }
     for quantity in QUANTITIES.values():
         if quantity.unit in suffix:
             assert quantity.name.endswith(suffix[quantity.unit]), quantity.name
@@ -117,15 +147,21 @@ def test_quantity_names_carry_their_units():
 def test_constants_are_those_of_codata():
     from scipy import constants
 
-    assert units.HARTREE_EV == pytest.approx(constants.value("Hartree energy in eV"), rel=1e-11)
-    assert units.BOHR_ANGSTROM == pytest.approx(constants.value("Bohr radius") * 1e10, rel=1e-11)
+    assert pytest.approx(constants.value("Hartree energy in eV"), rel=1e-11) == units.HARTREE_EV
+    assert pytest.approx(constants.value("Bohr radius") * 1e10, rel=1e-11) == units.BOHR_ANGSTROM
     assert pytest.approx(constants.kilo * constants.calorie / constants.N_A / constants.e) == units.KCAL_MOL_EV
     assert pytest.approx(constants.kilo / constants.N_A / constants.e) == units.KJ_MOL_EV
     assert pytest.approx(constants.value("Boltzmann constant in eV/K")) == units.BOLTZMANN_EV_PER_K
 
 
 def test_structures_are_read_back(tmp_path):
-    slab = Atoms("CLi", positions=[[0, 0, -0.123456], [1, 2, 3]], cell=[[2.5, 0, 0], [-1.25, 2.1, 0], [0, 0, 20]], pbc=(1, 1, 0), tags=[0, 1])
+    slab = Atoms(
+        "CLi",
+        positions=[[0, 0, -0.123456], [1, 2, 3]],
+        cell=[[2.5, 0, 0], [-1.25, 2.1, 0], [0, 0, 20]],
+        pbc=(1, 1, 0),
+        tags=[0, 1],
+    )
     store = Store(tmp_path)
     record = store.save(spec(), Outcome(structures=[slab, Atoms("H", positions=[[0, 0, 0]])]), {}, {})
     first, second = store.structures(record)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase import Atoms
+
 from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.observables.base import Entry, observables

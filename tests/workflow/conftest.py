@@ -19,7 +19,14 @@ class Workplace:
     folder: Path
 
     def command(self, *arguments: str, engine: str = "fake") -> list[str]:
-        fixed = ["--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "workflow/profiles/default"), "--cores", "2"]
+        fixed = [
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--profile",
+            str(ROOT / "workflow/profiles/default"),
+            "--cores",
+            "2",
+        ]
         options = ["--config", *(["engine=fake"] if engine == "fake" else [])]
         given = list(arguments)
         if "--config" in given:
@@ -32,7 +39,12 @@ class Workplace:
     def run(self, *arguments: str, ok: bool = True, engine: str = "fake", **env: str) -> str:
         environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | env
         done = subprocess.run(
-            self.command(*arguments, engine=engine), cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+            self.command(*arguments, engine=engine),
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         text = done.stdout + done.stderr
         assert (done.returncode == 0) == ok, text
@@ -41,7 +53,9 @@ class Workplace:
     def records(self) -> dict[str, int]:
         """record -> time of its writing, in ns."""
         found = (self.folder / "results" / "records").rglob("*.json")
-        return {str(p.relative_to(self.folder)): p.stat().st_mtime_ns for p in found if not p.name.endswith(".cost.json")}
+        return {
+            str(p.relative_to(self.folder)): p.stat().st_mtime_ns for p in found if not p.name.endswith(".cost.json")
+        }
 
     def labels(self, keys: set[str]) -> set[str]:
         """Labels of records given by path."""

@@ -87,7 +87,11 @@ def test_a_raised_revision_reruns(finished, tmp_path):
 def test_failed_physics_is_a_row_and_the_run_succeeds(workplace, edit):
     edit("species", "species.fail!", {"smiles": "CC", "groups": ["paper-electrolyte"]})
     text = workplace.run()
-    row = next(line for line in (workplace.folder / "results/quick-fake/tables/frontier.csv").read_text().splitlines() if "fail!" in line)
+    row = next(
+        line
+        for line in (workplace.folder / "results/quick-fake/tables/frontier.csv").read_text().splitlines()
+        if "fail!" in line
+    )
     assert "not_converged" in row or "blocked" in row
     assert "fail!" in text and "log:" in text, "the end of the run says what failed and where its log is"
 

@@ -51,7 +51,9 @@ def open_campaign(options: Mapping[str, Any], base: Path | str) -> "Campaign":
     if extra := set(options) - known:
         sys.exit(f"unknown option in --config: {', '.join(sorted(extra))}; allowed: {', '.join(sorted(known))}")
     try:
-        plan = load_plan(options.get("config_dir") or default_config_dir(base), options.get("campaign"), options.get("engine"))
+        plan = load_plan(
+            options.get("config_dir") or default_config_dir(base), options.get("campaign"), options.get("engine")
+        )
     except CrosstalkError as error:
         sys.exit(str(error))
     return Campaign(plan, fresh=str(options.get("fresh", "")).lower() in ("1", "true", "yes"))
@@ -113,7 +115,10 @@ class Campaign:
         """Hash of all that tables and figures print beside the records. DOIs of levels are not printed there (`crosstalk cite`)."""
         config = self.plan.config
         parts = {
-            "entries": [[e.table, dict(e.subject), {r: s.key for r, s in e.specs.items()}, dict(e.facts)] for e in self.plan.entries],
+            "entries": [
+                [e.table, dict(e.subject), {r: s.key for r, s in e.specs.items()}, dict(e.facts)]
+                for e in self.plan.entries
+            ],
             "claims": {n: c.model_dump(mode="json", exclude={"notes"}) for n, c in config.claims.items()},
             "references": {n: r.model_dump(mode="json", exclude={"notes"}) for n, r in config.references.items()},
         }
@@ -162,10 +167,14 @@ class Campaign:
                         continue
                 if status not in ("ok", "absent", "blocked"):
                     reason = record.reason if record else "no record: it broke or was not run"
-                    lines.append(f"  {status:14s} {spec.step} {spec.label}: {reason}\n{'':17s}log: results/logs/{path}.log")
+                    lines.append(
+                        f"  {status:14s} {spec.step} {spec.label}: {reason}\n{'':17s}log: results/logs/{path}.log"
+                    )
         total = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
         head = f"crosstalk: campaign {self.name}: {total}; {self.progress.elapsed()}"
         if failed:
             head += "\nSome jobs broke; all other results are kept. Run the same command again to go on where it was."
         shown = [*lines[:12], *([f"  ... and {len(lines) - 12} more"] if len(lines) > 12 else [])]
-        return "\n".join([head, *shown, f"Read first: {self.folder}/summary.md  (tables/, figures/, crosstalk.db beside it)"])
+        return "\n".join(
+            [head, *shown, f"Read first: {self.folder}/summary.md  (tables/, figures/, crosstalk.db beside it)"]
+        )

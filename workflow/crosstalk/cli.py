@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     def of_campaign(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("campaign", nargs="?", help="campaign; the default one of config.yaml when left out")
         sub.add_argument("--config-dir", type=Path, default=Path("config"), help="folder of the config files")
-        sub.add_argument("--engine", choices=["fake"], help="replace every engine by made-up numbers (a test of the workflow)")
+        sub.add_argument(
+            "--engine", choices=["fake"], help="replace every engine by made-up numbers (a test of the workflow)"
+        )
 
     check = add("check", _check, "check all config files; nothing is run")
     check.add_argument("--config-dir", type=Path, default=Path("config"))
@@ -46,16 +48,24 @@ def parser() -> argparse.ArgumentParser:
     plan = add("plan", _plan, "list every calculation of a campaign with its estimated cost")
     of_campaign(plan)
     plan.add_argument("--json", action="store_true", help="specs as JSON")
-    run = add("run", _run, "run calculations: those given by --specs, or those of a campaign by label or key, with all that they need")
+    run = add(
+        "run",
+        _run,
+        "run calculations: those given by --specs, or those of a campaign by label or key, with all that they need",
+    )
     run.add_argument("what", nargs="*", help="words of a label, or a key's beginning; nothing: the whole campaign")
     run.add_argument("--campaign", help="campaign; the default one when left out")
     run.add_argument("--config-dir", type=Path, default=Path("config"))
     run.add_argument("--engine", choices=["fake"])
     run.add_argument("--specs", help="specs as JSON, instead of a campaign's (this is how a rule calls)")
     run.add_argument("--job", type=Path, help="file to write when all is done")
-    run.add_argument("--log", type=Path, help="where everything that is printed goes, but for one line for each calculation")
+    run.add_argument(
+        "--log", type=Path, help="where everything that is printed goes, but for one line for each calculation"
+    )
     run.add_argument("--ranks", type=int, default=1, help="MPI ranks for GPAW")
-    run.add_argument("--also", type=Path, action="append", default=[], help="store of finished records that may be taken up")
+    run.add_argument(
+        "--also", type=Path, action="append", default=[], help="store of finished records that may be taken up"
+    )
     run.add_argument("--fresh", action="store_true", help="compute again what is finished")
     for name, function, text in (
         ("table", _table, "write tables, claims and summary from the records that are there"),
@@ -97,7 +107,10 @@ def _check(options: argparse.Namespace) -> int:
     if options.campaigns:
         print("\n".join(config.campaigns))
         return 0
-    counts = (f"{len(getattr(config, part))} {part}" for part in ("campaigns", "species", "surfaces", "levels", "references", "claims"))
+    counts = (
+        f"{len(getattr(config, part))} {part}"
+        for part in ("campaigns", "species", "surfaces", "levels", "references", "claims")
+    )
     print(f"{options.config_dir}: no problems: {', '.join(counts)}")
     return 0
 
@@ -107,7 +120,11 @@ def _plan(options: argparse.Namespace) -> int:
 
     plan = _plan_of(options)
     if options.json:
-        print(json.dumps([spec.to_json() | {"key": spec.key, "cost_s": spec.cost_s} for spec in plan.specs.values()], indent=1))
+        print(
+            json.dumps(
+                [spec.to_json() | {"key": spec.key, "cost_s": spec.cost_s} for spec in plan.specs.values()], indent=1
+            )
+        )
     else:
         listing.show(plan)
     return 0

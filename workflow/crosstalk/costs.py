@@ -25,7 +25,9 @@ def molecule_energy_s(symbols: Sequence[str], level: Mapping[str, Any], open_she
     """CPU seconds of one molecular SCF with stability analysis."""
     n = n_basis(symbols, level["basis"])
     seconds = 1.0 + 15.0 * (n / 160) ** 1.6 * (len(symbols) / 10) ** 0.5
-    return seconds * (2.2 if open_shell else 1.0) * (1.3 if continuum else 1.0) * (1.3 if level.get("stability") else 1.0)
+    return (
+        seconds * (2.2 if open_shell else 1.0) * (1.3 if continuum else 1.0) * (1.3 if level.get("stability") else 1.0)
+    )
 
 
 def molecule_memory_mb(symbols: Sequence[str], level: Mapping[str, Any]) -> int:

@@ -41,10 +41,14 @@ def run_job(options: argparse.Namespace) -> int:
 
 def run_by_hand(options: argparse.Namespace, plan: Any) -> int:
     """Run a campaign's calculations whose label holds all the words (or whose key begins so), with all that they need."""
-    wanted = [s for s in plan.specs.values() if all(w in f"{s.step} {s.label}" or s.key.startswith(w) for w in options.what)]
+    wanted = [
+        s for s in plan.specs.values() if all(w in f"{s.step} {s.label}" or s.key.startswith(w) for w in options.what)
+    ]
     if not wanted:
         labels = [spec.label for spec in plan.specs.values()]
-        raise EngineError(f"no calculation of {plan.campaign} fits '{' '.join(options.what)}'{nearest(' '.join(options.what), labels)}")
+        raise EngineError(
+            f"no calculation of {plan.campaign} fits '{' '.join(options.what)}'{nearest(' '.join(options.what), labels)}"
+        )
     keys: dict[str, None] = {}
     for spec in wanted:
         for key in _with_inputs(spec, plan.specs):
@@ -60,7 +64,9 @@ def _with_inputs(spec: Spec, specs: Any) -> Iterator[str]:
     yield spec.key
 
 
-def run_specs(specs: Iterable[Spec], store: Store, options: argparse.Namespace, log: "Log", progress: Progress | None) -> int:
+def run_specs(
+    specs: Iterable[Spec], store: Store, options: argparse.Namespace, log: "Log", progress: Progress | None
+) -> int:
     """Run specs in order; GPAW's in a process of their own under MPI. Returns the number that broke."""
     broken = 0
     for engine, group in groupby(specs, key=lambda spec: spec.engine):
@@ -95,14 +101,22 @@ def _launch(specs: list[Spec], store: Store, options: argparse.Namespace, log: "
     launcher = os.environ.get(LAUNCHER, DEFAULT_LAUNCHER).format(ranks=options.ranks).split()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     if shutil.which(launcher[0], path=path) is None:
-        raise EngineError(f"'{launcher[0]}' was not found: the environment is not complete (run `make env`), or {LAUNCHER} is wrong")
+        raise EngineError(
+            f"'{launcher[0]}' was not found: the environment is not complete (run `make env`), or {LAUNCHER} is wrong"
+        )
     command = [*launcher, "gpaw", "python", "-m", "crosstalk.cli", "run"]
     command += ["--specs", canonical([spec.to_json() for spec in specs])]
     command += ["--campaign", options.campaign] if options.campaign else []
     command += [part for also in options.also for part in ("--also", str(also))] + ["--fresh"] * options.fresh
     environment = os.environ | MPI_AS_ROOT | {"CROSSTALK_UNDER_MPI": "1", "OMP_NUM_THREADS": "1", "PATH": path}
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as child:
         assert child.stdout is not None
         for line in child.stdout:

@@ -49,7 +49,7 @@ def slug(text: str) -> str:
 
 
 def jobs(plan: Plan) -> dict[str, Job]:
-    """"rule/name" -> job. Deterministic; a new entry in the config leaves the jobs of the others as they were."""
+    """ "rule/name" -> job. Deterministic; a new entry in the config leaves the jobs of the others as they were."""
     batches: dict[tuple[str, str], list[list[Spec]]] = {}
     for spec in plan.specs.values():
         owner = ",".join(spec.inputs.values()) or spec.key
@@ -65,9 +65,7 @@ def jobs(plan: Plan) -> dict[str, Job]:
             name = f"{slug(group[0].label.split(' at ')[0].split(':')[0])}-{digest}"
             drafts.append((rule, name, tuple(group)))
             home |= {spec.key: f"{rule}/{name}" for spec in group}
-    return {
-        f"{rule}/{name}": Job(name, rule, specs, _needs(specs, home)) for rule, name, specs in drafts
-    }
+    return {f"{rule}/{name}": Job(name, rule, specs, _needs(specs, home)) for rule, name, specs in drafts}
 
 
 def _needs(specs: tuple[Spec, ...], home: Mapping[str, str]) -> tuple[str, ...]:

@@ -64,7 +64,9 @@ class Planner:
 
     # -- specs ---------------------------------------------------------------------------------------------------
 
-    def add(self, step: str, level: str | None, settings: dict[str, Any], inputs: dict[str, Spec], **about: Any) -> Spec:
+    def add(
+        self, step: str, level: str | None, settings: dict[str, Any], inputs: dict[str, Spec], **about: Any
+    ) -> Spec:
         """The spec of a step at a level (null: no engine), remembered with all that it needs."""
         identity = self.config.levels[level].identity() if level is not None else None
         engine = identity["engine"] if identity else "none"
@@ -93,7 +95,15 @@ class Planner:
             step = "conformers"
         sampling = search.model_dump(exclude={"level"})
         seconds = costs.search_s(len(self.symbols(name)), search.max_embeddings)
-        return self.add(step, search.level, {"species": described, "sampling": sampling}, {}, label=name, cost_s=seconds, memory_mb=500)
+        return self.add(
+            step,
+            search.level,
+            {"species": described, "sampling": sampling},
+            {},
+            label=name,
+            cost_s=seconds,
+            memory_mb=500,
+        )
 
     def geometry(self, name: str) -> Spec:
         """The geometry that energies of a species are computed at: structure 0 of this spec's record."""
@@ -109,7 +119,9 @@ class Planner:
             **relax.model_dump(exclude={"level"}),
         }
         about = self._molecule_cost(name, relax.level, factor=25.0)
-        return self.add("molecule_relax", relax.level, settings, {"geometry": found}, label=f"{name} at {relax.level}", **about)
+        return self.add(
+            "molecule_relax", relax.level, settings, {"geometry": found}, label=f"{name} at {relax.level}", **about
+        )
 
     def molecule_energy(
         self,
@@ -130,7 +142,9 @@ class Planner:
         settings = {
             "charge": charge if charge is not None else self.charge(name),
             "multiplicity": multiplicity,
-            "environment": {"model": surroundings.model, "epsilon": surroundings.epsilon} if surroundings and continuum else None,
+            "environment": {"model": surroundings.model, "epsilon": surroundings.epsilon}
+            if surroundings and continuum
+            else None,
             "index": 0,
             "real_atoms": list(real) if real is not None else None,
             "ghost_atoms": list(ghosts),
@@ -150,13 +164,17 @@ class Planner:
         (element,) = self.symbols(parts.ion)
         ion = max(i for i, s in enumerate(symbols) if s == element)
         rest = [i for i in range(len(symbols)) if i != ion]
-        state = {n: {"charge": self.charge(n), "multiplicity": self.config.species[n].multiplicity} for n in (parts.ion, parts.remainder)}
+
+        def part(which: str, real: Sequence[int], ghosts: Sequence[int], note: str) -> Spec:
+            multiplicity = self.config.species[which].multiplicity
+            return self.molecule_energy(
+                name, level, charge=self.charge(which), multiplicity=multiplicity, real=real, ghosts=ghosts, note=note
+            )
+
         return {
-            "remainder in place": self.molecule_energy(name, level, real=rest, note="remainder in place", **state[parts.remainder]),
-            "remainder with ghosts": self.molecule_energy(
-                name, level, real=rest, ghosts=[ion], note="remainder with ghosts", **state[parts.remainder]
-            ),
-            "ion with ghosts": self.molecule_energy(name, level, real=[ion], ghosts=rest, note="ion with ghosts", **state[parts.ion]),
+            "remainder in place": part(parts.remainder, rest, [], "remainder in place"),
+            "remainder with ghosts": part(parts.remainder, rest, [ion], "remainder with ghosts"),
+            "ion with ghosts": part(parts.ion, [ion], rest, "ion with ghosts"),
         }
 
     def _slab(self, name: str) -> Spec:
@@ -179,16 +197,22 @@ class Planner:
         }
         inputs = {"slab": self.slab(surface), "adsorbate": self.geometry(adsorbate)}
         seconds = costs.poses_s(60, tier.n_poses, tier.max_steps)
-        return self.add("poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", cost_s=seconds, memory_mb=800)
+        return self.add(
+            "poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", cost_s=seconds, memory_mb=800
+        )
 
     def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
         about = self._surface_cost(relax.level, factor=30.0)
-        return self.add("surface_relax", relax.level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about)
+        return self.add(
+            "surface_relax", relax.level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
+        )
 
     def surface_energy(self, geometry: Spec, level: str, index: int, label: str) -> Spec:
         about = self._surface_cost(level, n_atoms=60 if geometry.step != "slab" else 10)
-        return self.add("surface_energy", level, {"index": index}, {"geometry": geometry}, label=f"{label} at {level}", **about)
+        return self.add(
+            "surface_energy", level, {"index": index}, {"geometry": geometry}, label=f"{label} at {level}", **about
+        )
 
     # -- costs ---------------------------------------------------------------------------------------------------
 
@@ -215,14 +239,16 @@ def make(config: Config, campaign: str | None = None, engine: str | None = None)
     """The plan of a campaign (None: the default one). Raises ConfigError for an unknown or empty campaign."""
     name = campaign or config.default
     if name not in config.campaigns:
-        raise ConfigError([f"unknown campaign '{name}'; there are: {', '.join(config.campaigns)}{nearest(name, config.campaigns)}"])
+        raise ConfigError(
+            [f"unknown campaign '{name}'; there are: {', '.join(config.campaigns)}{nearest(name, config.campaigns)}"]
+        )
     chosen = config.campaigns[name]
     tier = config.tiers[chosen.tier]
     planner = Planner(config, tier, engine)
     entries: list[Entry] = []
     for table, section in chosen.observables.items():
         observable = observables()[table]
-        settings = observable.Settings.model_validate(tier.observables[table])
+        settings = observable.section.model_validate(tier.observables[table])
         subjects = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}
         entries += observable.entries(planner, settings, subjects)
     return Plan(name + ("-fake" if engine == "fake" else ""), config, tuple(entries), dict(planner.specs))

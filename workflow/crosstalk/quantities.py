@@ -34,13 +34,22 @@ QUANTITIES = _declare(
     Quantity("energy_ev", "eV", "total energy, dispersion and solvation included; zero is the engine's own"),
     Quantity("dispersion_ev", "eV", "dispersion correction, part of energy_ev; over real atoms only; <= 0"),
     Quantity("solvation_ev", "eV", "electrostatic polarisation energy of the continuum, part of energy_ev; <= 0"),
-    Quantity("basis_correction_ev", "eV", "geometrical counterpoise correction of a composite method, part of energy_ev"),
+    Quantity(
+        "basis_correction_ev", "eV", "geometrical counterpoise correction of a composite method, part of energy_ev"
+    ),
     # molecules
     Quantity("homo_ev", "eV", "highest occupied Kohn-Sham eigenvalue (of both spins)"),
     Quantity("lumo_ev", "eV", "lowest unoccupied Kohn-Sham eigenvalue (of both spins); positive means unbound"),
     Quantity("gap_ev", "eV", "lumo_ev - homo_ev, or cbm_ev - vbm_ev; >= 0"),
-    Quantity("lumo_extent_angstrom", "Angstrom", "root mean square distance of the LUMO's density from the molecule's centroid", decimals=3),
-    Quantity("dipole_debye", "D", "magnitude of the electric dipole moment; for ions about the centre of mass", decimals=4),
+    Quantity(
+        "lumo_extent_angstrom",
+        "Angstrom",
+        "root mean square distance of the LUMO's density from the molecule's centroid",
+        decimals=3,
+    ),
+    Quantity(
+        "dipole_debye", "D", "magnitude of the electric dipole moment; for ions about the centre of mass", decimals=4
+    ),
     Quantity("s_squared", "hbar^2", "expectation value of S^2 of the Kohn-Sham determinant", decimals=4),
     Quantity("n_basis", "", "number of contracted basis functions", decimals=0),
     Quantity("n_steps", "", "geometry steps taken", decimals=0),
@@ -48,7 +57,9 @@ QUANTITIES = _declare(
     Quantity("n_starts", "", "starting structures tried", decimals=0),
     Quantity("n_found", "", "distinct minima found", decimals=0),
     Quantity("relative_energies_ev", "eV", "energies of the distinct minima above the lowest, ascending", ("n_found",)),
-    Quantity("weights", "", "Boltzmann weights of the distinct minima at 298.15 K (degeneracy included); sum 1", ("n_found",)),
+    Quantity(
+        "weights", "", "Boltzmann weights of the distinct minima at 298.15 K (degeneracy included); sum 1", ("n_found",)
+    ),
     Quantity("n_rejected", "", "starts whose relaxed structure lost its connectivity or did not converge", decimals=0),
     # slabs
     Quantity("n_atoms", "", "number of atoms", decimals=0),
@@ -56,20 +67,45 @@ QUANTITIES = _declare(
     Quantity("thickness_angstrom", "Angstrom", "height of the slab, lowest to highest nucleus", decimals=4),
     Quantity("oh_per_nm2", "1/nm^2", "hydroxyl groups on the upper side per area", decimals=3),
     Quantity("fermi_ev", "eV", "Fermi level below the vacuum of the upper side (negative)", decimals=5),
-    Quantity("work_function_ev", "eV", "vacuum level minus Fermi level, upper side; for an insulator the mid-gap, and marked so", decimals=5),
+    Quantity(
+        "work_function_ev",
+        "eV",
+        "vacuum level minus Fermi level, upper side; for an insulator the mid-gap, and marked so",
+        decimals=5,
+    ),
     Quantity("work_function_bottom_ev", "eV", "the same for the lower side", decimals=5),
     Quantity("vbm_ev", "eV", "highest occupied level relative to the vacuum of the upper side", decimals=5),
     Quantity("cbm_ev", "eV", "lowest unoccupied level relative to the vacuum of the upper side", decimals=5),
-    Quantity("vacuum_slope_ev_per_angstrom", "eV/Angstrom", "slope of the potential in the vacuum: how far from flat the plateau is", decimals=6),
+    Quantity(
+        "vacuum_slope_ev_per_angstrom",
+        "eV/Angstrom",
+        "slope of the potential in the vacuum: how far from flat the plateau is",
+        decimals=6,
+    ),
     # poses
-    Quantity("pose_energies_ev", "eV", "filter-level adsorption energies of the distinct poses, ascending; negative = bound", ("n_found",)),
-    Quantity("height_angstrom", "Angstrom", "lowest nucleus of the adsorbate above the highest of the slab", decimals=3),
+    Quantity(
+        "pose_energies_ev",
+        "eV",
+        "filter-level adsorption energies of the distinct poses, ascending; negative = bound",
+        ("n_found",),
+    ),
+    Quantity(
+        "height_angstrom", "Angstrom", "lowest nucleus of the adsorbate above the highest of the slab", decimals=3
+    ),
     # tables
     Quantity("ip_vertical_ev", "eV", "E(cation at the neutral's geometry) - E(neutral); positive"),
     Quantity("e_bind_ev", "eV", "E(ion) + E(remainder) - E(whole), all relaxed; positive = bound"),
     Quantity("e_bind_kcal_mol", "kcal/mol", "e_bind_ev in kcal/mol", decimals=3),
-    Quantity("counterpoise_ev", "eV", "basis-set superposition at the geometry of the whole; >= 0; to be subtracted from e_bind_ev"),
-    Quantity("deformation_ev", "eV", "E(remainder at the geometry of the whole) - E(remainder relaxed); >= 0, contained in e_bind_ev"),
+    Quantity(
+        "counterpoise_ev",
+        "eV",
+        "basis-set superposition at the geometry of the whole; >= 0; to be subtracted from e_bind_ev",
+    ),
+    Quantity(
+        "deformation_ev",
+        "eV",
+        "E(remainder at the geometry of the whole) - E(remainder relaxed); >= 0, contained in e_bind_ev",
+    ),
     Quantity("e_bind_dispersion_ev", "eV", "dispersion part of e_bind_ev; positive = dispersion binds"),
     Quantity("e_ads_ev", "eV", "E(slab+molecule) - E(slab) - E(molecule, same box); negative = bound"),
     Quantity("e_disp_ev", "eV", "dispersion part of e_ads_ev"),

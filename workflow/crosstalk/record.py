@@ -51,7 +51,9 @@ class Gate:
     unit: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {'passed' if self.passed else 'MISSED'} ({self.value} {self.unit}, limit {self.limit})".replace(" ,", ",")
+        return f"{self.name} {'passed' if self.passed else 'MISSED'} ({self.value} {self.unit}, limit {self.limit})".replace(
+            " ,", ","
+        )
 
 
 @dataclass
@@ -184,7 +186,9 @@ class Store:
     def load(self, key: str) -> Record:
         record = self.find_key(key)
         if record is None:
-            raise MissingRecordError(f"record {key} is not in {self.root}: run the calculations that it comes from first")
+            raise MissingRecordError(
+                f"record {key} is not in {self.root}: run the calculations that it comes from first"
+            )
         return record
 
     def cost(self, spec: Spec) -> dict[str, Any]:
@@ -215,7 +219,14 @@ class Store:
             raise ValueError(f"unknown status '{status}'")
         quantities = {name: rounded(name, value) for name, value in outcome.quantities.items()}
         record = Record(
-            spec, status, reason, quantities, tuple(outcome.gates), tuple(outcome.rungs), artefacts, dict(sorted(versions.items()))
+            spec,
+            status,
+            reason,
+            quantities,
+            tuple(outcome.gates),
+            tuple(outcome.rungs),
+            artefacts,
+            dict(sorted(versions.items())),
         )
         if cost:
             write_atomically(self.cost_path(spec), (json.dumps(dict(cost), sort_keys=True, indent=1) + "\n").encode())

@@ -57,7 +57,9 @@ def gather_inputs(spec: Spec, store: Store) -> dict[str, Input]:
     for role, key in spec.inputs.items():
         record = store.load(key)
         if not record.usable:
-            raise PhysicsFailure("blocked", f"{record.spec.label or record.spec.step}: {record.status} ({record.reason})")
+            raise PhysicsFailure(
+                "blocked", f"{record.spec.label or record.spec.step}: {record.status} ({record.reason})"
+            )
         inputs[role] = Input(record, store.structures(record))
     return inputs
 
@@ -89,7 +91,9 @@ def run_one(spec: Spec, store: Store, fresh: bool = False) -> tuple[Record, bool
     return store.load(spec.key), True
 
 
-def run_all(specs: Iterable[Spec], store: Store, fresh: bool = False, report: Callable[[Record, bool], None] | None = None) -> int:
+def run_all(
+    specs: Iterable[Spec], store: Store, fresh: bool = False, report: Callable[[Record, bool], None] | None = None
+) -> int:
     """Run specs one after the other; what breaks does not stop the others. Returns the number that broke.
 
     A broken calculation (an exception that is not physics) leaves no record: it is tried again next time.

@@ -68,4 +68,7 @@ class Spec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Spec":
-        return cls(**{name: data[name] for name in ("step", "engine", "settings", "inputs", "revision")}, label=data.get("label", ""))
+        return cls(
+            **{name: data[name] for name in ("step", "engine", "settings", "inputs", "revision")},
+            label=data.get("label", ""),
+        )

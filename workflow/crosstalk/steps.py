@@ -78,7 +78,7 @@ _STEPS = [
     Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},
          ("engines.xtb", "engines.xtb_surfaces", "structures.poses", "structures.graphs")),
     Step("surface_relax", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_relax"},
-         ("engines.gpaw", "structures.graphs")),
+         ("engines.gpaw", "structures.graphs", "structures.slabs")),
     Step("surface_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
          ("engines.gpaw",)),
 ]  # fmt: skip

@@ -10,15 +10,16 @@ rule place_adsorbates:
         "results/jobs/place_adsorbates/{job}.json",
     log:
         "results/logs/place_adsorbates/{job}.log",
-    params:
-        specs=CAMPAIGN.specs("place_adsorbates"),
-        options=CAMPAIGN.options,
+    priority: 30
+    conda:
+        "../../envs/molecules.yaml"
     threads: 1
     resources:
         mem_mb=CAMPAIGN.memory_mb("place_adsorbates"),
         runtime=CAMPAIGN.minutes("place_adsorbates"),
-    conda:
-        "../../envs/molecules.yaml"
+    params:
+        specs=CAMPAIGN.specs("place_adsorbates"),
+        options=CAMPAIGN.options,
     shell:
         "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"
 
@@ -32,14 +33,15 @@ rule relax_surfaces:
         "results/jobs/relax_surfaces/{job}.json",
     log:
         "results/logs/relax_surfaces/{job}.log",
-    params:
-        specs=CAMPAIGN.specs("relax_surfaces"),
-        options=CAMPAIGN.options,
+    priority: 10
+    conda:
+        "../../envs/surfaces.yaml"
     threads: CAMPAIGN.ranks("relax_surfaces")
     resources:
         mem_mb=CAMPAIGN.memory_mb("relax_surfaces"),
         runtime=CAMPAIGN.minutes("relax_surfaces"),
-    conda:
-        "../../envs/surfaces.yaml"
+    params:
+        specs=CAMPAIGN.specs("relax_surfaces"),
+        options=CAMPAIGN.options,
     shell:
         "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"

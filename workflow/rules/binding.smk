@@ -10,14 +10,15 @@ rule pair_ions:
         "results/jobs/pair_ions/{job}.json",
     log:
         "results/logs/pair_ions/{job}.log",
-    params:
-        specs=CAMPAIGN.specs("pair_ions"),
-        options=CAMPAIGN.options,
+    priority: 30
+    conda:
+        "../../envs/molecules.yaml"
     threads: 1
     resources:
         mem_mb=CAMPAIGN.memory_mb("pair_ions"),
         runtime=CAMPAIGN.minutes("pair_ions"),
-    conda:
-        "../../envs/molecules.yaml"
+    params:
+        specs=CAMPAIGN.specs("pair_ions"),
+        options=CAMPAIGN.options,
     shell:
         "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"

@@ -10,15 +10,16 @@ rule search_conformers:
         "results/jobs/search_conformers/{job}.json",
     log:
         "results/logs/search_conformers/{job}.log",
-    params:
-        specs=CAMPAIGN.specs("search_conformers"),
-        options=CAMPAIGN.options,
+    priority: 30
+    conda:
+        "../../envs/molecules.yaml"
     threads: 1
     resources:
         mem_mb=CAMPAIGN.memory_mb("search_conformers"),
         runtime=CAMPAIGN.minutes("search_conformers"),
-    conda:
-        "../../envs/molecules.yaml"
+    params:
+        specs=CAMPAIGN.specs("search_conformers"),
+        options=CAMPAIGN.options,
     shell:
         "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"
 
@@ -32,15 +33,16 @@ rule relax_molecules:
         "results/jobs/relax_molecules/{job}.json",
     log:
         "results/logs/relax_molecules/{job}.log",
-    params:
-        specs=CAMPAIGN.specs("relax_molecules"),
-        options=CAMPAIGN.options,
+    priority: 20
+    conda:
+        "../../envs/molecules.yaml"
     threads: 1
     resources:
         mem_mb=CAMPAIGN.memory_mb("relax_molecules"),
         runtime=CAMPAIGN.minutes("relax_molecules"),
-    conda:
-        "../../envs/molecules.yaml"
+    params:
+        specs=CAMPAIGN.specs("relax_molecules"),
+        options=CAMPAIGN.options,
     shell:
         "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"
 
@@ -54,14 +56,15 @@ rule compute_molecules:
         "results/jobs/compute_molecules/{job}.json",
     log:
         "results/logs/compute_molecules/{job}.log",
-    params:
-        specs=CAMPAIGN.specs("compute_molecules"),
-        options=CAMPAIGN.options,
+    priority: 20
+    conda:
+        "../../envs/molecules.yaml"
     threads: 1
     resources:
         mem_mb=CAMPAIGN.memory_mb("compute_molecules"),
         runtime=CAMPAIGN.minutes("compute_molecules"),
-    conda:
-        "../../envs/molecules.yaml"
+    params:
+        specs=CAMPAIGN.specs("compute_molecules"),
+        options=CAMPAIGN.options,
     shell:
         "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"

@@ -17,15 +17,15 @@ rule draw_figures:
         f"results/{CAMPAIGN.name}/figures/structures.png",
     log:
         f"results/logs/draw_figures/{CAMPAIGN.name}.log",
-    params:
-        campaign=CAMPAIGN.select,
-        tables=CAMPAIGN.tables_identity(),
+    conda:
+        "../../envs/molecules.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../envs/molecules.yaml"
+    params:
+        campaign=CAMPAIGN.select,
+        tables=CAMPAIGN.tables_identity(),
     shell:
         "crosstalk figure {params.campaign} > {log} 2>&1"
 
@@ -39,14 +39,14 @@ rule store_structures:
         f"results/{CAMPAIGN.name}/crosstalk.db",
     log:
         f"results/logs/store_structures/{CAMPAIGN.name}.log",
-    params:
-        campaign=CAMPAIGN.select,
-        tables=CAMPAIGN.tables_identity(),
+    conda:
+        "../../envs/molecules.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../envs/molecules.yaml"
+    params:
+        campaign=CAMPAIGN.select,
+        tables=CAMPAIGN.tables_identity(),
     shell:
         "crosstalk database {params.campaign} > {log} 2>&1"

@@ -10,15 +10,16 @@ rule build_slabs:
         "results/jobs/build_slabs/{job}.json",
     log:
         "results/logs/build_slabs/{job}.log",
-    params:
-        specs=CAMPAIGN.specs("build_slabs"),
-        options=CAMPAIGN.options,
+    priority: 30
+    conda:
+        "../../envs/surfaces.yaml"
     threads: CAMPAIGN.ranks("build_slabs")
     resources:
         mem_mb=CAMPAIGN.memory_mb("build_slabs"),
         runtime=CAMPAIGN.minutes("build_slabs"),
-    conda:
-        "../../envs/surfaces.yaml"
+    params:
+        specs=CAMPAIGN.specs("build_slabs"),
+        options=CAMPAIGN.options,
     shell:
         "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"
 
@@ -32,14 +33,15 @@ rule compute_surfaces:
         "results/jobs/compute_surfaces/{job}.json",
     log:
         "results/logs/compute_surfaces/{job}.log",
-    params:
-        specs=CAMPAIGN.specs("compute_surfaces"),
-        options=CAMPAIGN.options,
+    priority: 10
+    conda:
+        "../../envs/surfaces.yaml"
     threads: CAMPAIGN.ranks("compute_surfaces")
     resources:
         mem_mb=CAMPAIGN.memory_mb("compute_surfaces"),
         runtime=CAMPAIGN.minutes("compute_surfaces"),
-    conda:
-        "../../envs/surfaces.yaml"
+    params:
+        specs=CAMPAIGN.specs("compute_surfaces"),
+        options=CAMPAIGN.options,
     shell:
         "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"

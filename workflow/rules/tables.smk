@@ -16,14 +16,14 @@ rule tabulate:
         f"results/{CAMPAIGN.name}/tables/references.csv",
     log:
         f"results/logs/tabulate/{CAMPAIGN.name}.log",
-    params:
-        campaign=CAMPAIGN.select,
-        tables=CAMPAIGN.tables_identity(),
+    conda:
+        "../../envs/molecules.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../envs/molecules.yaml"
+    params:
+        campaign=CAMPAIGN.select,
+        tables=CAMPAIGN.tables_identity(),
     shell:
         "crosstalk table {params.campaign} > {log} 2>&1"

@@ -1,6 +1,7 @@
 """The check at the door: everything that would fail later and can be known now. Behind it nobody asks again."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -86,7 +87,9 @@ def _species(config: Config) -> Iterator[str]:
             yield from _dissociation(name, species.dissociation, formulas, config)
 
 
-def _dissociation(name: str, parts: m.Dissociation, formulas: Mapping[str, tuple[dict[str, int], int]], config: Config) -> Iterator[str]:
+def _dissociation(
+    name: str, parts: m.Dissociation, formulas: Mapping[str, tuple[dict[str, int], int]], config: Config
+) -> Iterator[str]:
     where = f"species.yaml: species '{name}': key 'dissociation'"
     names = [parts.ion, parts.remainder]
     missing = [n for n in names if n not in config.species]
@@ -128,7 +131,7 @@ def _surfaces(config: Config) -> Iterator[str]:
         identities[name] = [settings, list(surface.repeat), surface.vacuum_angstrom]
         if not any(isinstance(settings.get(key), str) for key in ("crystal", "structure")):
             built = slab_settings(config, surface)
-            if text := remembered(f"surface {canonical(built)}", lambda built=built: _unbuildable(built)):
+            if text := remembered(f"surface {canonical(built)}", partial(_unbuildable, built)):
                 yield f"{where}: {text}"
     yield from _twins("surfaces.yaml: surfaces", identities)
 
@@ -178,14 +181,16 @@ def _tiers(config: Config) -> Iterator[str]:
                 parts.append((f"observables.{key}.geometry", settings.geometry.level, ("gpaw",)))
             for environment in getattr(settings, "environments", []):
                 if environment not in config.environments:
-                    yield unknown(f"{where}: observables.{key}.environments", "environment", environment, config.environments)
+                    yield unknown(
+                        f"{where}: observables.{key}.environments", "environment", environment, config.environments
+                    )
         for key, level, engines in parts:
             if level is not None:
                 yield from _level_fits(f"{where}: {key}", level, engines, config)
 
 
 def _settings(name: str, section: dict[str, Any], where: str) -> tuple[Any, list[str]]:
-    kind = observables()[name].Settings
+    kind = observables()[name].section
     try:
         return kind.model_validate(section), []
     except ValidationError as error:
@@ -228,7 +233,9 @@ def _campaigns(config: Config) -> Iterator[str]:
                     yield unknown(f"{where}: key '{key}'", key[:-1], item, entries)
 
 
-def _section(where: str, table: str, section: Mapping[str, list[str]], campaign: m.Campaign, config: Config) -> Iterator[str]:
+def _section(
+    where: str, table: str, section: Mapping[str, list[str]], campaign: m.Campaign, config: Config
+) -> Iterator[str]:
     observable, tier = observables()[table], config.tiers[campaign.tier]
     if table not in tier.observables:
         yield f"{where}: tier '{campaign.tier}' has no settings for it (levels.yaml: tiers '{campaign.tier}': observables)"
@@ -265,7 +272,7 @@ def _elements(config: Config) -> Iterator[str]:
         tier = config.tiers[campaign.tier]
         for table, section in campaign.observables.items():
             observable = observables()[table]
-            settings = observable.Settings.model_validate(tier.observables[table])
+            settings: Any = observable.section.model_validate(tier.observables[table])
             wanted = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}
             levels = {level: config.levels[level] for level in settings.levels}
             if table in ("frontier", "binding") and tier.geometry:
@@ -286,7 +293,11 @@ def _elements(config: Config) -> Iterator[str]:
 def _elements_of(config: Config, kind: str, name: str) -> list[str]:
     if kind == "species":
         species = config.species[name]
-        return list(molecules.symbols_of(species.smiles) if species.smiles else inline(config, species.geometry or "")["symbols"])
+        return list(
+            molecules.symbols_of(species.smiles)
+            if species.smiles
+            else inline(config, species.geometry or "")["symbols"]
+        )
     surface = config.surfaces[name]
     if isinstance(surface, m.GraphiteBasal):
         return ["C"]
@@ -298,14 +309,25 @@ def _elements_of(config: Config, kind: str, name: str) -> list[str]:
 # -- references and claims ---------------------------------------------------------------------------------------
 
 #: Columns of tables that hold names of config entries.
-NAMING = {"species": "species", "adsorbate": "species", "surface": "surfaces", "level": "levels", "environment": "environments"}
+NAMING = {
+    "species": "species",
+    "adsorbate": "species",
+    "surface": "surfaces",
+    "level": "levels",
+    "environment": "environments",
+}
 
 
 def _columns(where: str, table: str, quantity: str) -> Iterator[str]:
     if table not in observables():
         yield unknown(f"{where}: key 'table'", "table", table, observables())
     elif quantity not in observables()[table].columns:
-        yield unknown(f"{where}: key 'quantity'", f"column of {table}", quantity, [c for c in observables()[table].columns if c in QUANTITIES])
+        yield unknown(
+            f"{where}: key 'quantity'",
+            f"column of {table}",
+            quantity,
+            [c for c in observables()[table].columns if c in QUANTITIES],
+        )
 
 
 def _selector(where: str, table: str, column: str, value: str, config: Config) -> Iterator[str]:
@@ -336,7 +358,10 @@ def _references(config: Config) -> Iterator[str]:
 
 
 def _claims(config: Config) -> Iterator[str]:
-    yield from _twins("claims.yaml: claims", {n: c.model_dump(exclude={"source", "notes", "error_source"}) for n, c in config.claims.items()})
+    yield from _twins(
+        "claims.yaml: claims",
+        {n: c.model_dump(exclude={"source", "notes", "error_source"}) for n, c in config.claims.items()},
+    )
     for name, claim in config.claims.items():
         where = f"claims.yaml: claims '{name}'"
         if claim.not_computable is not None or claim.table is None:

@@ -5,12 +5,13 @@ Answers about PySCF cost its import, over a second, so they are remembered (`con
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from crosstalk.config.memo import remembered
 from crosstalk.config.models import FakeLevel, GpawLevel, Level, PyscfLevel, XtbLevel
 from crosstalk.errors import nearest
+
 
 def pyscf_problems(level: PyscfLevel) -> Iterator[str]:
     """Unknown functional, basis, auxiliary basis or dispersion of a molecular level."""
@@ -18,7 +19,7 @@ def pyscf_problems(level: PyscfLevel) -> Iterator[str]:
         yield f"key 'functional': {text}"
     for key in ("basis", "density_fit"):
         name = getattr(level, key)
-        if name is not None and (text := remembered(f"basis {name} C", lambda name=name: _basis(name, "C"))):
+        if name is not None and (text := remembered(f"basis {name} C", partial(_basis, name, "C"))):
             yield f"key '{key}': {text}"
     if level.dispersion is not None:
         from crosstalk.engines.corrections import supported
@@ -46,7 +47,7 @@ def element_problems(level: Level, elements: Sequence[str]) -> Iterator[str]:
     if isinstance(level, PyscfLevel):
         for name in (level.basis, level.density_fit):
             for element in elements:
-                if name and (text := remembered(f"basis {name} {element}", lambda n=name, e=element: _basis(n, e))):
+                if name and (text := remembered(f"basis {name} {element}", partial(_basis, name, element))):
                     yield text
     elif isinstance(level, GpawLevel):
         kind = "LDA" if level.functional == "LDA" else "PBE"

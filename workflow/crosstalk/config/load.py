@@ -39,7 +39,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 self.duplicates.append((key_node.start_mark.line + 1, str(key)))
             seen.add(key)
@@ -69,7 +69,7 @@ def read_yaml(path: Path, problems: list[str], name: str) -> Any:
         problems.append(f"{name}{where}: not valid YAML: {getattr(error, 'problem', error)}")
         return None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     problems += [f"{name}, line {line}: duplicate name '{key}'" for line, key in loader.duplicates]
     return data
 
@@ -81,7 +81,9 @@ def load(folder: Path | str = "config") -> Config:
     folder = Path(folder)
     problems: list[str] = []
     if not folder.is_dir():
-        raise ConfigError([f"{folder}: no such folder; crosstalk looks for config/ where it is started, or give --config-dir"])
+        raise ConfigError(
+            [f"{folder}: no such folder; crosstalk looks for config/ where it is started, or give --config-dir"]
+        )
     broken: set[str] = set()
     files = {name: _typed(folder / f"{name}.yaml", model, problems, broken) for name, model in m.FILES.items()}
     campaigns = dict(files["config"].get("campaigns", {}))
@@ -123,7 +125,9 @@ def _typed(path: Path, model: type[m.Model], problems: list[str], broken: set[st
     result: dict[str, Any] = {}
     for key in data:
         if key not in model.model_fields:
-            problems.append(f"{path.name}: unknown key '{key}'; allowed: {', '.join(model.model_fields)}{nearest(key, model.model_fields)}")
+            problems.append(
+                f"{path.name}: unknown key '{key}'; allowed: {', '.join(model.model_fields)}{nearest(key, model.model_fields)}"
+            )
     for key, info in model.model_fields.items():
         if key not in data:
             problems.append(f"{path.name}: the key '{key}' is missing")
@@ -141,7 +145,9 @@ def _typed(path: Path, model: type[m.Model], problems: list[str], broken: set[st
     return result
 
 
-def _entries(file: str, key: str, entries: dict[Any, Any], kind: Any, problems: list[str], broken: set[str]) -> Iterator[tuple[str, Any]]:
+def _entries(
+    file: str, key: str, entries: dict[Any, Any], kind: Any, problems: list[str], broken: set[str]
+) -> Iterator[tuple[str, Any]]:
     for name, entry in entries.items():
         if not isinstance(name, str):
             problems.append(f"{file}: {key}: the name {name!r} must be text: put it in quotes")
@@ -206,7 +212,11 @@ def _fields(kind: Any, path: list[str], data: Any) -> set[str]:
         kind = fitting[0] if fitting else union[0]
     for name in path:
         annotation = kind.model_fields[name].annotation if name in getattr(kind, "model_fields", {}) else None
-        inner = [c for c in (annotation, *getattr(annotation, "__args__", ())) if isinstance(c, type) and issubclass(c, m.Model)]
+        inner = [
+            c
+            for c in (annotation, *getattr(annotation, "__args__", ()))
+            if isinstance(c, type) and issubclass(c, m.Model)
+        ]
         if not inner:
             return set()
         kind = inner[0]

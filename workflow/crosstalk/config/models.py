@@ -42,9 +42,15 @@ class Dissociation(Model):
 class Species(Described):
     """A molecule or an ion. Its charge follows from the SMILES."""
 
-    smiles: str | None = Field(None, description="SMILES; ion pairs as dot-separated ions, never with a covalent bond to the metal")
-    geometry: str | None = Field(None, description="structure file beside the config (XYZ, Angstrom), instead of a SMILES")
-    charge: int | None = Field(None, description="total charge in e; needed with geometry, checked against the SMILES otherwise")
+    smiles: str | None = Field(
+        None, description="SMILES; ion pairs as dot-separated ions, never with a covalent bond to the metal"
+    )
+    geometry: str | None = Field(
+        None, description="structure file beside the config (XYZ, Angstrom), instead of a SMILES"
+    )
+    charge: int | None = Field(
+        None, description="total charge in e; needed with geometry, checked against the SMILES otherwise"
+    )
     multiplicity: Count = Field(1, description="spin multiplicity 2S+1")
     dissociation: Dissociation | None = Field(None, description="for ion binding energies")
 
@@ -58,8 +64,12 @@ class Species(Described):
 
 
 class SurfaceBase(Described):
-    conductor: bool = Field(False, description="True: the Fermi level is physical; False: only band edges are, mid-gap is marked as such")
-    repeat: list[Count] = Field(min_length=2, max_length=2, description="lateral repeats of the surface cell for adsorption")
+    conductor: bool = Field(
+        False, description="True: the Fermi level is physical; False: only band edges are, mid-gap is marked as such"
+    )
+    repeat: list[Count] = Field(
+        min_length=2, max_length=2, description="lateral repeats of the surface cell for adsorption"
+    )
     vacuum_angstrom: Positive = Field(14.0, ge=6.0, description="vacuum above the highest atom, to the next image")
 
     def builder_settings(self) -> dict[str, Any]:
@@ -84,7 +94,9 @@ class CleavedCrystal(SurfaceBase):
 
 class SlabFile(SurfaceBase):
     builder: Literal["file"]
-    structure: str = Field(description="structure file of the slab beside the config (CIF, extended XYZ), normal along c")
+    structure: str = Field(
+        description="structure file of the slab beside the config (CIF, extended XYZ), normal along c"
+    )
 
 
 Surface = Annotated[GraphiteBasal | CleavedCrystal | SlabFile, Field(discriminator="builder")]
@@ -103,7 +115,9 @@ class PyscfLevel(LevelBase):
     basis: str = Field(description="basis set by PySCF's name, e.g. 6-311++g(d,p)")
     dispersion: str | None = Field(None, description="d3bj | d4 | d4:<parameter set> | null")
     basis_correction: str | None = Field(None, description="geometrical counterpoise correction: r2scan3c | null")
-    density_fit: str | None = Field("def2-universal-jkfit", description="auxiliary basis for density fitting; null: none")
+    density_fit: str | None = Field(
+        "def2-universal-jkfit", description="auxiliary basis for density fitting; null: none"
+    )
     grid_level: int = Field(3, ge=0, le=9, description="PySCF's integration grid")
     scf_tolerance_ha: Positive = Field(1e-9, description="convergence of the SCF energy, hartree (PySCF's own unit)")
     max_cycles: Count = Field(100, description="SCF iterations of each rung of the ladder")
@@ -124,12 +138,16 @@ class GpawLevel(LevelBase):
 
     engine: Literal["gpaw"]
     functional: str = Field("PBE", description="functional by GPAW's name")
-    mode: Literal["pw", "lcao"] = Field(description="plane waves, or atomic orbitals (geometries only: gives no energies)")
+    mode: Literal["pw", "lcao"] = Field(
+        description="plane waves, or atomic orbitals (geometries only: gives no energies)"
+    )
     cutoff_ev: Positive | None = Field(None, description="plane-wave cutoff, eV (mode pw)")
     basis: str | None = Field(None, description="LCAO basis, e.g. dzp (mode lcao)")
     grid_spacing_angstrom: Positive = Field(0.18, description="real-space grid spacing (mode lcao)")
     dispersion: Literal["d3bj"] | None = Field("d3bj", description="d3bj | null")
-    kpoint_spacing_per_angstrom: Positive | None = Field(None, description="k-point spacing, 1/Angstrom (2 pi included); null: Gamma only")
+    kpoint_spacing_per_angstrom: Positive | None = Field(
+        None, description="k-point spacing, 1/Angstrom (2 pi included); null: Gamma only"
+    )
     smearing_ev: Positive = Field(0.05, description="Fermi-Dirac width, eV")
     dipole_correction: bool = Field(True, description="dipole layer between the two sides of the slab")
     energy_tolerance_ev: Positive = Field(1e-4, description="SCF convergence of the energy per electron, eV")
@@ -193,7 +211,9 @@ class SlabRelaxation(Model):
     level: str | None = Field(description="level of the relaxation; null: the slab as built")
     fmax_ev_per_angstrom: Positive = 0.05
     max_steps: Count = 60
-    freeze_below: float = Field(0.0, ge=0, lt=1, description="fraction of the thickness, from below, that is held fixed")
+    freeze_below: float = Field(
+        0.0, ge=0, lt=1, description="fraction of the thickness, from below, that is held fixed"
+    )
 
 
 class PoseSearch(Model):

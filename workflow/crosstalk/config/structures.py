@@ -22,8 +22,8 @@ def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
         crystal = inline(config, built["crystal"])
         built["crystal"] = {key: crystal[key] for key in ("symbols", "cell", "scaled_positions")}
     if "structure" in built:
-        given = inline(config, built.pop("structure"))
-        built |= {key: given[key] for key in ("symbols", "cell", "positions")}
+        given = inline(config, built["structure"])
+        built["structure"] = {key: given[key] for key in ("symbols", "cell", "positions")}
     return built
 
 
@@ -36,7 +36,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _parse(path: Path) -> dict[str, Any]:
     import ase.io
 
-    atoms = ase.io.read(path)
+    (atoms,) = ase.io.read(path, index=":")
     return {
         "symbols": list(atoms.symbols),
         "positions": atoms.positions.round(6).tolist(),

@@ -43,7 +43,9 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
     if "fail!" in spec.label:
         raise PhysicsFailure("not_converged", "the fake engine was asked to fail")
     quantities = {name: random.uniform(*limits) for name, limits in RANGES[spec.step].items()}
-    return Outcome(quantities=quantities, gates=[Gate("fake", True)], rungs=["fake"], structures=_structures(spec, inputs))
+    return Outcome(
+        quantities=quantities, gates=[Gate("fake", True)], rungs=["fake"], structures=_structures(spec, inputs)
+    )
 
 
 def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
@@ -56,6 +58,8 @@ def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
         return [Atoms("C2", positions=[[0, 0, 5], [0, 1.4, 5]], cell=[2.5, 2.5, 10], pbc=(True, True, False))]
     if spec.step == "poses":
         slab, molecule = inputs["slab"].structures[0], inputs["adsorbate"].structures[0]
-        molecule = Atoms(molecule.symbols, positions=molecule.positions + [0, 0, 8], cell=slab.cell, pbc=slab.pbc, tags=1)
+        molecule = Atoms(
+            molecule.symbols, positions=molecule.positions + np.array([0, 0, 8]), cell=slab.cell, pbc=slab.pbc, tags=1
+        )
         return [slab, molecule, slab + molecule]
     return [next(iter(inputs.values())).structures[0]]

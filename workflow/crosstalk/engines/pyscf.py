@@ -345,4 +345,5 @@ def _minimise(surface: Surface, fmax: float, max_steps: int) -> None:
         return
     except geometric.errors.Error as error:
         raise PhysicsFailure("not_converged", f"geometry: {error}") from error
-    raise PhysicsFailure("not_converged", f"geometry: the optimiser stopped at {surface.points[-1].max_force:.3f} eV/Angstrom")
+    left = f"{surface.points[-1].max_force:.3f} eV/Angstrom"
+    raise PhysicsFailure("not_converged", f"geometry: the optimiser stopped at a largest force of {left}")

@@ -8,8 +8,9 @@ eigenvalue of the orbital Hessian says so, and the rung "stability_followed" goe
 
 A cold start converges on a coarse grid first and settles its stability there. Most of an SCF is work on the grid, so
 this costs little, and open shells that begin in the wrong symmetry leave it before the fine grid is paid for.
-The Hessian takes its exchange-correlation part from the coarse grid too: only the sign of its eigenvalue matters, and
-that moves by less than 1e-3 of its size (theory: J. Chem. Phys. 1977, 66, 3045; 1996, 104, 9047).
+The Hessian takes its exchange-correlation part from the coarse grid too, since only the sign of its lowest eigenvalue
+matters (theory: J. Chem. Phys. 1977, 66, 3045; 1996, 104, 9047): that moves clear instabilities by a per cent and zero
+modes (rotations of degenerate open shells) by up to 2e-3, so a negative one is confirmed on a finer grid.
 """
 
 import json
@@ -30,11 +31,12 @@ FOLLOWED = "stability_followed"
 LEVEL_SHIFT = 0.3
 DIIS_VECTORS = 12
 COARSE_GRID = 0
+CONFIRMING_GRID = 1
 #: The VV10 double integral is smooth: two levels below the grid of the functional itself.
 NLC_GRID_BELOW = 2
 COARSE_TOLERANCE = 1e-6
-#: Eigenvalues of the orbital Hessian above this count as zero: rotations among degenerate orbitals and grid noise.
-UNSTABLE_BELOW = -1e-4
+#: Eigenvalues of the orbital Hessian above this count as zero; five times the noise of zero modes on CONFIRMING_GRID.
+UNSTABLE_BELOW = -2e-4
 #: Norm of the orbital rotation along an instability, radian.
 ROTATION = 0.5
 MAX_FOLLOWED = 3
@@ -197,9 +199,7 @@ def climb(mf: Any, density: np.ndarray | None, journal: Journal, first: str = RU
     for rung in RUNGS[RUNGS.index(first) :]:
         journal.add(rung)
         if rung == "second_order":
-            if mf.mo_coeff is None:
-                _orbitals_of(mf, density)
-            newton(mf, mf.mo_coeff, watch)
+            newton(mf, density=mf.get_init_guess() if density is None else density, watch=watch)
         else:
             mf.level_shift = LEVEL_SHIFT if rung == "level_shift" else 0.0
             mf.callback = watch
@@ -211,19 +211,11 @@ def climb(mf: Any, density: np.ndarray | None, journal: Journal, first: str = RU
     return change[0]
 
 
-def _orbitals_of(mf: Any, density: np.ndarray | None) -> None:
-    """Diagonalise the Fock matrix of `density` once, to have orbitals to start from."""
-    fock = mf.get_fock(dm=mf.get_init_guess() if density is None else density)
-    mf.mo_energy, mf.mo_coeff = mf.eig(fock, mf.get_ovlp())
-    mf.mo_occ = mf.get_occ(mf.mo_energy, mf.mo_coeff)
-
-
-def newton(mf: Any, orbitals: np.ndarray, watch: Callable[[dict[str, Any]], None] | None = None) -> None:
-    """Converge `mf` by the second-order solver from `orbitals`; the result is written back into `mf`."""
+def newton(mf: Any, orbitals: Any = None, density: Any = None, watch: Callable[..., None] | None = None) -> None:
+    """Converge `mf` by the second-order solver from orbitals or a density; the result is written back into `mf`."""
     solver = mf.newton()
-    solver.callback = watch
-    solver.verbose = 0
-    solver.kernel(mo_coeff=orbitals, mo_occ=mf.mo_occ)
+    solver.callback, solver.verbose = watch, 0
+    solver.kernel(mo_coeff=orbitals, mo_occ=None if orbitals is None else mf.mo_occ, dm0=density)
     for name in ("converged", "e_tot", "mo_energy", "mo_coeff", "mo_occ"):
         setattr(mf, name, getattr(solver, name))
 
@@ -256,22 +248,22 @@ def _coarse_density(mf: Any, level: Level, journal: Journal) -> np.ndarray:
     return coarse.make_rdm1()
 
 
-def on_coarse_grid(mf: Any) -> Any:
-    """A copy of `mf` on the coarse grid, without VV10 (which hardly moves an orbital and is slow)."""
+def on_coarse_grid(mf: Any, grid: int = COARSE_GRID) -> Any:
+    """A copy of `mf` on a coarse grid, without VV10 (which hardly moves an orbital and is slow)."""
     from pyscf import dft
 
     coarse = mf.copy()
     coarse.grids = dft.gen_grid.Grids(mf.mol)
-    coarse.grids.level = COARSE_GRID
+    coarse.grids.level = grid
     coarse.grids.build(with_non0tab=True)
     coarse.nlc = 0
     return coarse
 
 
 def settle(mf: Any, journal: Journal) -> str:
-    """Follow internal instabilities of a converged `mf` until there are none. Returns what `diagnose` finds at the end.
+    """Follow internal instabilities of a converged `mf` until there are none; returns what `diagnose` finds at the end.
 
-    A closed shell that is unstable towards separate spins is reported and never followed: what it leads to is no singlet.
+    A closed shell unstable towards separate spins is reported and never followed: what it leads to is no singlet.
     """
     for _ in range(MAX_FOLLOWED):
         kind, mode = diagnose(mf)
@@ -290,24 +282,24 @@ def diagnose(mf: Any) -> tuple[str, np.ndarray]:
     "none"; "internal": within the same kind of determinant; "unrestricted": a closed shell that would gain by letting
     its spins separate.
     """
-    value, mode = lowest_mode(mf)
-    if value < UNSTABLE_BELOW:
-        return "internal", mode
-    if mf.mol.spin == 0:
-        value, mode = lowest_mode(mf, triplet=True)
+    kinds = {"internal": False} if mf.mol.spin else {"internal": False, "unrestricted": True}
+    for kind, triplet in kinds.items():
+        value, mode = lowest_mode(mf, triplet)
         if value < UNSTABLE_BELOW:
-            return "unrestricted", mode
+            value, mode = lowest_mode(mf, triplet, CONFIRMING_GRID)
+        if value < UNSTABLE_BELOW:
+            return kind, mode
     return "none", mode
 
 
-def lowest_mode(mf: Any, triplet: bool = False) -> tuple[float, np.ndarray]:
+def lowest_mode(mf: Any, triplet: bool = False, grid: int = COARSE_GRID) -> tuple[float, np.ndarray]:
     """Lowest eigenvalue (hartree) of the orbital Hessian and its mode: virtual-occupied rotations, spin after spin.
 
     triplet: rotations of a closed shell that are opposite for the two spins.
     """
     from pyscf import lib
 
-    product, gaps = _hessian(mf, triplet)
+    product, gaps = _hessian(mf, triplet, on_coarse_grid(mf, grid))
     if gaps.size == 0:
         return 0.0, gaps
 
@@ -325,11 +317,13 @@ def lowest_mode(mf: Any, triplet: bool = False) -> tuple[float, np.ndarray]:
     return float(values[0]), mode
 
 
-def _hessian(mf: Any, triplet: bool) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    """Hessian times vectors (n, size), and its diagonal without response: virtual minus occupied levels (hartree)."""
+def _hessian(mf: Any, triplet: bool, coarse: Any) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Hessian times vectors (n, size), and its diagonal without response: virtual minus occupied levels (hartree).
+
+    coarse: the copy of `mf` whose response is taken.
+    """
     spins = _spins(mf)
     gaps = np.concatenate([(v_e[:, None] - o_e[None, :]).ravel() for _, _, o_e, v_e in spins])
-    coarse = on_coarse_grid(mf)
     if hasattr(coarse, "with_solvent"):
         if triplet:
             coarse = coarse.undo_solvent()  # a spin density without charge polarises nothing
@@ -337,7 +331,7 @@ def _hessian(mf: Any, triplet: bool) -> tuple[Callable[[np.ndarray], np.ndarray]
             coarse.with_solvent = mf.with_solvent.copy()
             coarse.with_solvent.equilibrium_solvation = True
     closed = len(spins) == 1
-    respond = coarse.gen_response(singlet=False if triplet else None, hermi=1) if closed else coarse.gen_response(hermi=1)
+    respond = coarse.gen_response(hermi=1, **({"singlet": False if triplet else None} if closed else {}))
     sizes = [v.shape[1] * o.shape[1] for o, v, _, _ in spins]
 
     def product(xs: np.ndarray) -> np.ndarray:
@@ -360,21 +354,22 @@ def _hessian(mf: Any, triplet: bool) -> tuple[Callable[[np.ndarray], np.ndarray]
 
 def _spins(mf: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Per spin (one entry for a closed shell): occupied and virtual orbitals, occupied and virtual levels."""
-    n = mf.mol.nao
-    c, f, e = np.reshape(mf.mo_coeff, (-1, n, np.shape(mf.mo_coeff)[-1])), np.atleast_2d(mf.mo_occ), np.atleast_2d(mf.mo_energy)
-    return [(x[:, o > 0], x[:, o == 0], w[o > 0], w[o == 0]) for x, o, w in zip(c, f, e, strict=True)]
+    occupations, levels = np.atleast_2d(mf.mo_occ), np.atleast_2d(mf.mo_energy)
+    orbitals = np.reshape(mf.mo_coeff, (len(levels), mf.mol.nao, -1))
+    zipped = zip(orbitals, occupations > 0, levels, strict=True)
+    return [(c[:, filled], c[:, ~filled], e[filled], e[~filled]) for c, filled, e in zipped]
 
 
 def _rotated(mf: Any, mode: np.ndarray) -> np.ndarray:
-    """Orbitals turned along `mode` by ROTATION in all."""
+    """Orbitals turned along `mode` by ROTATION in all, in the order of `mf.mo_coeff`."""
     from scipy.linalg import expm
 
-    step, turned, at = mode * (ROTATION / np.linalg.norm(mode)), [], 0
-    occupations = np.atleast_2d(mf.mo_occ)
-    for c, occupation in zip(np.reshape(mf.mo_coeff, (len(occupations), mf.mol.nao, -1)), occupations, strict=True):
-        o, v = np.flatnonzero(occupation > 0), np.flatnonzero(occupation == 0)
-        kappa = np.zeros((c.shape[1], c.shape[1]))
-        kappa[np.ix_(v, o)] = step[at : at + len(v) * len(o)].reshape(len(v), len(o))
-        at += len(v) * len(o)
-        turned.append(c @ expm(kappa - kappa.T))
-    return turned[0] if len(turned) == 1 else np.array(turned)
+    turned, at = np.array(mf.mo_coeff), 0
+    for c, filled in zip(turned[None] if turned.ndim == 2 else turned, np.atleast_2d(mf.mo_occ) > 0, strict=True):
+        n_occupied, n_virtual = filled.sum(), (~filled).sum()
+        kappa = np.zeros((len(filled), len(filled)))
+        block = mode[at : at + n_virtual * n_occupied].reshape(n_virtual, n_occupied)
+        kappa[np.ix_(~filled, filled)] = block * (ROTATION / np.linalg.norm(mode))
+        at += block.size
+        c[:] = c @ expm(kappa - kappa.T)
+    return turned

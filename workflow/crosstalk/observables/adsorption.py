@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels of the energies, each a row of its own")
-    geometry: Relaxation | None = Field(None, description="relaxation of slab, molecule and poses before the energies; null: the filter's geometries")
-    freeze_below: float = Field(0.0, ge=0, lt=1, description="fraction of the slab's thickness held fixed in that relaxation")
+    geometry: Relaxation | None = Field(
+        None, description="relaxation of slab, molecule and poses before the energies; null: the filter's geometries"
+    )
+    freeze_below: float = Field(
+        0.0, ge=0, lt=1, description="fraction of the slab's thickness held fixed in that relaxation"
+    )
 
 
 class Adsorption(Observable):
@@ -25,7 +29,7 @@ class Adsorption(Observable):
     title = "Adsorption energies"
     subjects = {"adsorbates": "species", "surfaces": "surfaces"}
     engines = ("gpaw",)
-    Settings = Settings
+    section = Settings
     columns = (
         "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "n_poses", "class", "height_angstrom", "n_starts", "n_atoms", *CLOSING,
     )  # fmt: skip
@@ -40,11 +44,16 @@ class Adsorption(Observable):
                 for level in settings.levels:
                     poses = planner.poses(adsorbate, surface)
                     specs = {"poses": poses}
-                    for index, role in enumerate(["slab", "molecule", *(f"pose {k + 1}" for k in range(planner.poses_kept()))]):
+                    for index, role in enumerate(
+                        ["slab", "molecule", *(f"pose {k + 1}" for k in range(planner.poses_kept()))]
+                    ):
                         geometry, place = poses, index
                         what = f"{adsorbate} on {surface}: {role}"
                         if settings.geometry is not None:
-                            geometry, place = planner.surface_relax(poses, settings.geometry, index, settings.freeze_below, what), 0
+                            geometry, place = (
+                                planner.surface_relax(poses, settings.geometry, index, settings.freeze_below, what),
+                                0,
+                            )
                             specs[f"{role} geometry"] = geometry
                         specs[role] = planner.surface_energy(geometry, level, place, what)
                     yield Entry(self.name, {"adsorbate": adsorbate, "surface": surface, "level": level}, specs)
@@ -73,7 +82,9 @@ class Adsorption(Observable):
             kept = {r: record for r, record in needed.items() if r not in others}
             row = close(row, self.columns, kept, best)
             if others:
-                row["reason"] = "; ".join(filter(None, [row["reason"], *(f"{r}: {needed[r].status}" for r in sorted(others))]))
+                row["reason"] = "; ".join(
+                    filter(None, [row["reason"], *(f"{r}: {needed[r].status}" for r in sorted(others))])
+                )
             return row
         return close(row, self.columns, needed, "poses")
 
@@ -86,7 +97,12 @@ class Adsorption(Observable):
         """bound, or how the poses ended: every class that occurred, most telling first."""
         if energies:
             return "bound" if min(energies.values()) < 0 else "not bound"
-        ends = {r.status for role, r in records.items() if role.startswith("pose ")} - {*USABLE, "absent", "blocked", "missing"}
+        ends = {r.status for role, r in records.items() if role.startswith("pose ")} - {
+            *USABLE,
+            "absent",
+            "blocked",
+            "missing",
+        }
         return ", ".join(sorted(ends)).replace("not_converged", "unconverged")
 
 

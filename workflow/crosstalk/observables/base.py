@@ -37,7 +37,7 @@ class Observable:
     name      of the table, and of its section in campaigns and tiers
     subjects  key of the campaign's section -> kind of config entry it names ("species" or "surfaces")
     engines   engines whose levels the tier may name under `levels`
-    Settings  the tier's section
+    section   the tier's section
     columns   the table's columns, in order; numbers are declared quantities, the rest is text
     sign      sign convention and reference states, printed with the table
     """
@@ -46,12 +46,12 @@ class Observable:
     title: ClassVar[str]
     subjects: ClassVar[Mapping[str, str]]
     engines: ClassVar[tuple[str, ...]]
-    Settings: ClassVar[type[Model]]
+    section: ClassVar[type[Model]]
     columns: ClassVar[tuple[str, ...]]
     sign: ClassVar[str]
 
     def entries(self, planner: "Planner", settings: Any, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
-        """The rows of this table. `subjects` holds resolved names, `settings` an instance of Settings."""
+        """The rows of this table. `subjects` holds resolved names, `settings` an instance of `section`."""
         raise NotImplementedError
 
     def row(self, entry: Entry, read: Read) -> Row:
@@ -67,7 +67,9 @@ class Observable:
 def observables() -> dict[str, Observable]:
     """Every observable: each module of this package that has an OBSERVABLE, by name."""
     package = importlib.import_module("crosstalk.observables")
-    found = (importlib.import_module(f"crosstalk.observables.{item.name}") for item in pkgutil.iter_modules(package.__path__))
+    found = (
+        importlib.import_module(f"crosstalk.observables.{item.name}") for item in pkgutil.iter_modules(package.__path__)
+    )
     every = [module.OBSERVABLE for module in found if hasattr(module, "OBSERVABLE")]
     return {o.name: o for o in sorted(every, key=lambda o: o.name)}
 

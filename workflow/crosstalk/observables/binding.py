@@ -24,7 +24,7 @@ class Binding(Observable):
     title = "Ion binding energies"
     subjects = {"species": "species"}
     engines = ("pyscf",)
-    Settings = Settings
+    section = Settings
     columns = (
         "species", "reaction", "level", "environment", "e_bind_ev", "e_bind_kcal_mol", "counterpoise_ev", "deformation_ev",
         "e_bind_dispersion_ev", *CLOSING,
@@ -65,7 +65,9 @@ class Binding(Observable):
         fragments = ("remainder in place", "remainder with ghosts", "ion with ghosts")
         if all(role in records for role in fragments) and usable(records, "ion", "remainder", *fragments):
             place, ghosts, ion_ghosts = (records[role] for role in fragments)
-            row["counterpoise_ev"] = combine("energy_ev", [(1, place), (-1, ghosts), (1, records["ion"]), (-1, ion_ghosts)])
+            row["counterpoise_ev"] = combine(
+                "energy_ev", [(1, place), (-1, ghosts), (1, records["ion"]), (-1, ion_ghosts)]
+            )
             row["deformation_ev"] = combine("energy_ev", [(1, place), (-1, records["remainder"])])
         return close(row, self.columns, records, "whole")
 

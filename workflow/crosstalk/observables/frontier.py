@@ -22,7 +22,7 @@ class Frontier(Observable):
     title = "Frontier levels"
     subjects = {"species": "species"}
     engines = ("pyscf",)
-    Settings = Settings
+    section = Settings
     columns = (
         "species", "level", "homo_ev", "lumo_ev", "gap_ev", "ip_vertical_ev", "lumo_flag", "lumo_extent_angstrom", "dipole_debye",
         *CLOSING,
@@ -40,7 +40,9 @@ class Frontier(Observable):
                 ion = 2 if multiplicity == 1 else multiplicity - 1
                 specs = {
                     "neutral": planner.molecule_energy(name, level),
-                    "cation": planner.molecule_energy(name, level, charge=charge + 1, multiplicity=ion, note="vertical cation"),
+                    "cation": planner.molecule_energy(
+                        name, level, charge=charge + 1, multiplicity=ion, note="vertical cation"
+                    ),
                 }
                 model = planner.config.levels[level]
                 diffuse = isinstance(model, PyscfLevel) and has_diffuse_functions(model.basis)
@@ -51,7 +53,9 @@ class Frontier(Observable):
         row: Row = dict(entry.subject)
         if usable(records, "neutral"):
             quantities = records["neutral"].quantities
-            row |= {c: quantities.get(c) for c in ("homo_ev", "lumo_ev", "gap_ev", "lumo_extent_angstrom", "dipole_debye")}
+            row |= {
+                c: quantities.get(c) for c in ("homo_ev", "lumo_ev", "gap_ev", "lumo_extent_angstrom", "dipole_debye")
+            }
             lumo = quantities.get("lumo_ev")
             flags = ["unbound"] * (lumo is not None and lumo > 0) + ["diffuse"] * bool(entry.facts["diffuse"])
             row["lumo_flag"] = " ".join(flags)

@@ -21,7 +21,7 @@ class WorkFunction(Observable):
     title = "Work functions and band edges"
     subjects = {"surfaces": "surfaces"}
     engines = ("gpaw",)
-    Settings = Settings
+    section = Settings
     columns = (
         "surface", "level", "work_function_ev", "work_function_bottom_ev", "vbm_ev", "cbm_ev", "gap_ev", "work_function_flag", "n_atoms",
         "area_angstrom2", "oh_per_nm2", *CLOSING,
@@ -36,7 +36,12 @@ class WorkFunction(Observable):
             for level in settings.levels:
                 slab = planner.slab(name)
                 specs = {"slab": slab, "levels": planner.surface_energy(slab, level, 0, name)}
-                yield Entry(self.name, {"surface": name, "level": level}, specs, {"conductor": planner.config.surfaces[name].conductor})
+                yield Entry(
+                    self.name,
+                    {"surface": name, "level": level},
+                    specs,
+                    {"conductor": planner.config.surfaces[name].conductor},
+                )
 
     def row(self, entry: Entry, read: Read) -> Row:
         records = {role: read(spec) for role, spec in entry.specs.items()}
@@ -45,7 +50,10 @@ class WorkFunction(Observable):
             row |= {c: records["slab"].quantities.get(c) for c in ("n_atoms", "area_angstrom2", "oh_per_nm2")}
         if usable(records, "levels"):
             quantities = records["levels"].quantities
-            row |= {c: quantities.get(c) for c in ("work_function_ev", "work_function_bottom_ev", "vbm_ev", "cbm_ev", "gap_ev")}
+            row |= {
+                c: quantities.get(c)
+                for c in ("work_function_ev", "work_function_bottom_ev", "vbm_ev", "cbm_ev", "gap_ev")
+            }
             if not entry.facts["conductor"]:
                 row["work_function_flag"] = "mid-gap"
                 if row["vbm_ev"] is not None and row["cbm_ev"] is not None:

@@ -17,10 +17,21 @@ def text(plan: Plan) -> str:
     levels = {spec.settings["level"]["engine"]: None for spec in plan.specs.values() if spec.settings["level"]}
     used = [spec.settings["level"] for spec in plan.specs.values()]
     lines = ["Methods"]
-    lines += [f"  {name}: {level.doi or 'no DOI in levels.yaml'}" for name, level in config.levels.items() if level.identity() in used]
-    lines += ["Programs", *(f"  {ENGINES[engine]}" for engine in levels if engine in ENGINES), *(f"  {line}" for line in ALWAYS)]
+    lines += [
+        f"  {name}: {level.doi or 'no DOI in levels.yaml'}"
+        for name, level in config.levels.items()
+        if level.identity() in used
+    ]
+    lines += [
+        "Programs",
+        *(f"  {ENGINES[engine]}" for engine in levels if engine in ENGINES),
+        *(f"  {line}" for line in ALWAYS),
+    ]
     names = {value for entry in plan.entries for value in entry.subject.values()}
     sources = [
-        f"  {name}: {entry.source}" for kind in (config.species, config.surfaces) for name, entry in kind.items() if name in names and entry.source
+        f"  {name}: {entry.source}"
+        for kind in (config.species, config.surfaces)
+        for name, entry in kind.items()
+        if name in names and entry.source
     ]
     return "\n".join([*lines, "Structures", *sources]) + "\n"

@@ -210,9 +210,7 @@ def _methods(plan: Plan, campaign: m.Campaign) -> list[str]:
     rows = []
     for identity, steps in used.items():
         level = plan.config.levels[names[identity]]
-        rows.append(
-            {"level": names[identity], "settings": describe(level), "used for": ", ".join(steps)}
-        )
+        rows.append({"level": names[identity], "settings": describe(level), "used for": ", ".join(steps)})
     lines = ["## Levels of theory", "", *markdown(("level", "settings", "used for"), rows)]
     for name, environment in plan.config.environments.items():
         asked = {"model": environment.model, "epsilon": environment.epsilon}

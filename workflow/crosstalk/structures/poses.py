@@ -156,8 +156,7 @@ def boxed(bare: Atoms, molecule: Atoms, poses: Sequence[Atoms], vacuum_angstrom:
     of it is below the slab. The height is rounded up to 0.1 Angstrom, so that noise does not change the cell.
     """
     low = float(bare.positions[:, 2].min())
-    heights = [float(a.positions[:, 2].max()) - low for a in (bare, *poses)]
-    heights.append(float(np.ptp(molecule.positions[:, 2])))
+    heights = [a.positions[:, 2].max() - low for a in (bare, *poses)] + [np.ptp(molecule.positions[:, 2])]
     cell = bare.cell.array.copy()
     cell[2] = (0, 0, math.ceil(round((max(heights) + vacuum_angstrom) * 10, 3)) / 10)
     alone = Atoms(molecule.symbols, molecule.positions, tags=1)
@@ -183,13 +182,9 @@ def deduplicate(
     translations of the primitive cell among them) and exchange of atoms that the molecular graph cannot tell apart.
     All poses stand on the same frozen slab.
     """
-    order = sorted(range(len(poses)), key=lambda k: (energies[k], k))
     kept: list[int] = []
-    if not order:
-        return kept
-    first = poses[order[0]]
-    operations = _plane_operations(first[first.get_tags() == 0])
-    for k in order:
+    operations = _plane_operations(poses[0][poses[0].get_tags() == 0]) if len(poses) else []
+    for k in sorted(range(len(poses)), key=lambda k: (energies[k], k)):
         near = [other for other in kept if abs(energies[k] - energies[other]) <= energy_tolerance_ev]
         if not any(pose_rmsd(poses[k], poses[other], operations) <= rmsd_angstrom for other in near):
             kept.append(k)
@@ -248,8 +243,8 @@ def _local_top(slab: Atoms, point: np.ndarray) -> float:
     _, lateral = get_distances(
         [[point[0], point[1], 0.0]], slab.positions * (1, 1, 0), cell=slab.cell, pbc=(True, True, False)
     )
-    near = slab.positions[lateral[0] < LOCAL, 2]
-    return float(near.max()) if len(near) else float(slab.positions[:, 2].max())
+    near = lateral[0] < LOCAL
+    return float(slab.positions[near if near.any() else slice(None), 2].max())
 
 
 def _lifted(adsorbate: Atoms, slab: Atoms) -> Atoms:
@@ -264,14 +259,12 @@ def _lifted(adsorbate: Atoms, slab: Atoms) -> Atoms:
 
 
 def _check_images(adsorbate: Atoms, slab: Atoms, repeat: Sequence[int]) -> None:
-    for n, m in ((1, 0), (0, 1), (1, 1), (1, -1)):
-        shift = np.array([n, m, 0]) @ slab.cell.array
-        gap = np.linalg.norm(adsorbate.positions[:, None] - adsorbate.positions[None] - shift, axis=2).min()
-        if gap < IMAGE_DISTANCE:
-            formula = adsorbate.get_chemical_formula()
-            raise CrosstalkError(
-                f"repeat {list(repeat)} is too small: {formula} comes within {gap:.1f} Angstrom of its image"
-            )
+    across = adsorbate.positions[:, None] - adsorbate.positions[None]
+    shifts = np.array([(1, 0, 0), (0, 1, 0), (1, 1, 0), (1, -1, 0)]) @ slab.cell.array
+    gap = min(float(np.linalg.norm(across - shift, axis=2).min()) for shift in shifts)
+    if gap < IMAGE_DISTANCE:
+        formula = adsorbate.get_chemical_formula()
+        raise CrosstalkError(f"repeat {list(repeat)} is too small: {formula} comes within {gap:.1f} A of its image")
 
 
 def _exposed(slab: Atoms) -> np.ndarray:
