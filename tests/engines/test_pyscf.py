@@ -130,6 +130,8 @@ def test_an_unconverged_field_is_no_number(tmp_path):
     with pytest.raises(PhysicsFailure, match="diis, level_shift, second_order") as failure:
         energy(tmp_path, stretched, {"max_cycles": 2, "dispersion": None, "basis": "def2-svp", "grid_level": 0})
     assert failure.value.status == "not_converged"
+    assert "nan" not in failure.value.reason
+    assert not (tmp_path / "scf.chk").exists()  # it has ended: a repetition must not go on from here and end elsewhere
 
 
 def test_the_ladder_stops_at_the_rung_that_works(tmp_path):

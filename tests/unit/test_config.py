@@ -160,7 +160,13 @@ def test_a_users_own_slab_from_a_file(config_dir, edit):
     from ase.io import write
 
     write(config_dir / "structures" / "mine.cif", graphene(vacuum=8.0))
-    surface = {"builder": "file", "structure": "structures/mine.cif", "conductor": True, "repeat": [3, 3], "groups": ["mine"]}
+    surface = {
+        "builder": "file",
+        "structure": "structures/mine.cif",
+        "conductor": True,
+        "repeat": [3, 3],
+        "groups": ["mine"],
+    }
     edit("surfaces", "surfaces.my slab", surface)
     edit("config", "campaigns.own", {"tier": "quick", "observables": {"surfaces": {"surfaces": ["mine"]}}})
     plan = make(load(config_dir), "own")

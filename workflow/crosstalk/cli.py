@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         ("table", _table, "write tables, claims and summary from the records that are there"),
         ("figure", _figure, "draw the figures and the structures"),
         ("database", _database, "write the ASE database of final structures"),
+        ("publish", _publish, "copy a finished campaign with all its records to results/published, to be committed"),
         ("cite", _cite, "what to cite for a campaign: methods, engines, sources of species and surfaces"),
         ("status", _status, "what is done, running, failed and left"),
     ):
@@ -166,6 +167,16 @@ def _status(options: argparse.Namespace) -> int:
     if campaign.progress.path.exists():
         print(campaign.progress.line())
     print(campaign.ending(_store_of(campaign), failed=False))
+    return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from crosstalk.reporting.publish import publish
+
+    campaign = _campaign_of(options)
+    target = Path("results/published", campaign.name)
+    count = publish(campaign.plan, _store_of(campaign), campaign.folder, target)
+    print(f"{target}: {count} records with tables, figures and summary")
     return 0
 
 

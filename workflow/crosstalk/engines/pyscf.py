@@ -5,7 +5,8 @@ from what a killed run left in the work folder, and remove it when they finish.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ MEMORY_MB = 3000
 #: functionals; at 0.1 about 3 % of the next higher spin is mixed in (each per cent of quartet adds 0.03 to a doublet),
 #: and energy differences are then off by a few hundredths of an eV.
 SPIN_LIMIT = 0.1
+#: The def2 sets come with effective core potentials beyond this atomic number.
+KRYPTON = 36
 #: Positions of a resumed optimisation must repeat the stored ones this closely, Angstrom.
 SAME_POINT = 1e-6
 
@@ -41,10 +44,10 @@ def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -
     problem = Problem.of(spec.settings, found, folder)
     if problem.molecule.nelectron == 0:
         return Outcome(quantities=_bare_nuclei(problem), gates=[Gate("scf_converged", True, True, True)])
-    solution = scf.solve(problem.mean_field(), problem.level, folder)
-    outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, _spin_gate(solution.field)])
-    outcome.quantities = _energies(problem, solution.field) | _orbitals(problem, solution.field)
-    scf.forget(folder)
+    with _until_finished(folder):
+        solution = scf.solve(problem.mean_field(), problem.level, folder)
+        outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, _spin_gate(solution.field)])
+        outcome.quantities = _energies(problem, solution.field) | _orbitals(problem, solution.field)
     return outcome
 
 
@@ -61,20 +64,32 @@ def molecule_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
         return start
     settings = spec.settings
     surface = Surface(settings, start, folder)
-    _minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
-    problem, mf, gates = surface.last()
+    with _until_finished(folder):
+        _minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
+        problem, mf, gates = surface.last()
+        rungs = scf.Journal(folder / "scf.json").rungs
     final = start.copy()
     final.positions = surface.points[-1].positions
     final.set_tags(0)
     became = graphs.compare(start, final)
-    outcome = Outcome(became.status, became.text, structures=[final], rungs=surface.rungs, gates=gates)
+    outcome = Outcome(became.status, became.text, structures=[final], rungs=rungs, gates=gates)
     outcome.quantities = _energies(problem, mf) if mf is not None else _bare_nuclei(problem)
     outcome.quantities |= {
         "n_steps": len(surface.points) - 1,
         "max_force_ev_per_angstrom": surface.points[-1].max_force,
     }
-    surface.forget()
     return outcome
+
+
+@contextmanager
+def _until_finished(folder: Path) -> Iterator[None]:
+    """Keep what a killed run goes on from, and remove it when the calculation ends, by a number or by its failure."""
+    try:
+        yield
+    except PhysicsFailure:
+        scf.forget(folder)
+        raise
+    scf.forget(folder)
 
 
 def _geometry(spec: "Spec", inputs: Mapping[str, "Input"]) -> "Atoms | Outcome":
@@ -109,12 +124,15 @@ class Problem:
             raise EngineError("ghost atoms inside a continuum: the cavity would enclose atoms that are not there")
         names = [*real.symbols, *(f"ghost-{symbol}" for symbol in ghosts.symbols)]
         positions = np.vstack([real.positions, ghosts.positions]) / BOHR_ANGSTROM
-        basis = level["basis"]
+        basis, heavy = (
+            level["basis"],
+            sorted({s for s, z in zip(real.symbols, real.numbers, strict=True) if z > KRYPTON}),
+        )
         molecule = gto.M(
             atom=list(zip(names, positions.tolist(), strict=True)),
             unit="Bohr",
             basis=basis,
-            ecp=basis if basis.lower().startswith("def2") else {},
+            ecp=dict.fromkeys(heavy, basis) if basis.lower().startswith("def2") else {},
             charge=settings["charge"],
             spin=settings["multiplicity"] - 1,
             max_memory=MEMORY_MB,
@@ -240,10 +258,6 @@ class Surface:
                 break
             self._stored.append(Point(np.array(raw["positions"]), raw["energy"], np.array(raw["gradient"])))
 
-    @property
-    def rungs(self) -> list[str]:
-        return scf.Journal(self.folder / "scf.json").rungs
-
     def at(self, positions: np.ndarray) -> Point:
         index = len(self.points)
         if index < len(self._stored) and abs(self._stored[index].positions - positions).max() < SAME_POINT:
@@ -287,17 +301,13 @@ class Surface:
             self._solve(where)
         assert self._current is not None
         problem, solution = self._current
-        if solution is None:
-            return problem, None, [Gate("scf_converged", True, True, True)]
         gates = [Gate("scf_converged", True, True, True)]
+        if solution is None:
+            return problem, None, gates
         if problem.level["stability"]:
             kind, _ = scf.diagnose(solution.field)
             gates.append(Gate("stable", kind == "none", kind, "none"))
         return problem, solution.field, [*gates, _spin_gate(solution.field)]
-
-    def forget(self) -> None:
-        self.path.unlink(missing_ok=True)
-        scf.forget(self.folder)
 
 
 class _Arrived(Exception):
@@ -306,8 +316,7 @@ class _Arrived(Exception):
 
 def _minimise(surface: Surface, fmax: float, max_steps: int) -> None:
     """Walk on `surface` until the largest force is at most `fmax` (eV/Angstrom)."""
-    first = surface.at(surface.start.positions.copy())
-    if len(surface.start) == 1 or first.max_force <= fmax:
+    if surface.at(surface.start.positions.copy()).max_force <= fmax or len(surface.start) == 1:
         return
     surface.points.clear()
     import geometric
@@ -331,14 +340,9 @@ def _minimise(surface: Surface, fmax: float, max_steps: int) -> None:
     coordinates = DelocalizedInternalCoordinates(molecule, build=True, connect=False, addcart=False)
     parameters = geometric.params.OptParams(maxiter=10 * max_steps, convergence_set="GAU_VERYTIGHT")
     optimiser = geometric.optimize.Optimizer(
-        surface.start.positions.ravel() / BOHR_ANGSTROM,
-        molecule,
-        coordinates,
-        Engine(molecule),
-        str(surface.folder / "geometric"),
-        parameters,
-        print_info=False,
-    )
+        surface.start.positions.ravel() / BOHR_ANGSTROM, molecule, coordinates, Engine(molecule),
+        str(surface.folder / "geometric"), parameters, print_info=False,
+    )  # fmt: skip
     try:
         optimiser.optimizeGeometry()
     except _Arrived:

@@ -1,7 +1,7 @@
 """Frontier levels: Kohn-Sham eigenvalues of the neutral, and the vertical ionisation energy beside them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
+    ionisation: list[str] | None = Field(
+        None, description="those of the levels that give the ionisation energy too; null: all"
+    )
 
 
 class Frontier(Observable):
@@ -36,14 +39,13 @@ class Frontier(Observable):
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
         for name in subjects["species"]:
             for level in settings.levels:
-                charge, multiplicity = planner.charge(name), planner.config.species[name].multiplicity
-                ion = 2 if multiplicity == 1 else multiplicity - 1
-                specs = {
-                    "neutral": planner.molecule_energy(name, level),
-                    "cation": planner.molecule_energy(
+                specs = {"neutral": planner.molecule_energy(name, level)}
+                if settings.ionisation is None or level in settings.ionisation:
+                    charge, multiplicity = planner.charge(name), planner.config.species[name].multiplicity
+                    ion = 2 if multiplicity == 1 else multiplicity - 1
+                    specs["cation"] = planner.molecule_energy(
                         name, level, charge=charge + 1, multiplicity=ion, note="vertical cation"
-                    ),
-                }
+                    )
                 model = planner.config.levels[level]
                 diffuse = isinstance(model, PyscfLevel) and has_diffuse_functions(model.basis)
                 yield Entry(self.name, {"species": name, "level": level}, specs, {"diffuse": diffuse})
@@ -59,9 +61,13 @@ class Frontier(Observable):
             lumo = quantities.get("lumo_ev")
             flags = ["unbound"] * (lumo is not None and lumo > 0) + ["diffuse"] * bool(entry.facts["diffuse"])
             row["lumo_flag"] = " ".join(flags)
-        if usable(records, "neutral", "cation"):
+        if "cation" in records and usable(records, "neutral", "cation"):
             row["ip_vertical_ev"] = combine("energy_ev", [(1, records["cation"]), (-1, records["neutral"])])
         return close(row, self.columns, records, "neutral")
+
+    def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
+        others = [level for level in settings.ionisation or [] if level not in settings.levels]
+        return [f"ionisation: '{level}' is not among its levels: {', '.join(settings.levels)}" for level in others]
 
 
 def has_diffuse_functions(basis: str) -> bool:
