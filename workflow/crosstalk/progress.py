@@ -20,7 +20,7 @@ class Progress:
 
     def begin(self, total: int, finished: list[str]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(f"begin {time.time():.1f} {total}\n" + "".join(f"- {key}\n" for key in finished))
+        self.path.write_text(f"begin {time.time():.3f} {total}\n" + "".join(f"- {key}\n" for key in finished))
 
     def _append(self, line: str) -> None:
         if self.path.exists():
@@ -44,7 +44,7 @@ class Progress:
         _, began, total = head.split()
         done = {line[2:] for line in lines if line.startswith("- ")}
         running = {line[2:] for line in lines if line.startswith("+ ")} - done
-        return len(done), len(running), int(total), time.time() - float(began)
+        return len(done), len(running), int(total), max(0.0, time.time() - float(began))
 
     def elapsed(self) -> str:
         return f"{clock(self.counts()[3])} since the start"

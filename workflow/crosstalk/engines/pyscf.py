@@ -54,15 +54,14 @@ def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -
 def molecule_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     """Step `molecule_relax`: the nearest minimum, in translation-rotation internal coordinates (geomeTRIC).
 
-    Ends when the largest force on an atom is at most `fmax_ev_per_angstrom`; raises PhysicsFailure("not_converged")
-    after `max_steps`. A structure whose covalent connectivity changed is returned with that status.
+    Ends when no force exceeds `fmax_ev_per_angstrom`; raises PhysicsFailure("not_converged") after `max_steps`. A
+    structure whose covalent connectivity changed is returned with that status.
     """
     from crosstalk.structures import graphs
 
-    start = _geometry(spec, inputs)
+    start, settings = _geometry(spec, inputs), spec.settings
     if isinstance(start, Outcome):
         return start
-    settings = spec.settings
     surface = Surface(settings, start, folder)
     with _until_finished(folder):
         _minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
@@ -74,10 +73,8 @@ def molecule_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
     became = graphs.compare(start, final)
     outcome = Outcome(became.status, became.text, structures=[final], rungs=rungs, gates=gates)
     outcome.quantities = _energies(problem, mf) if mf is not None else _bare_nuclei(problem)
-    outcome.quantities |= {
-        "n_steps": len(surface.points) - 1,
-        "max_force_ev_per_angstrom": surface.points[-1].max_force,
-    }
+    force = surface.points[-1].max_force
+    outcome.quantities |= {"n_steps": len(surface.points) - 1, "max_force_ev_per_angstrom": force}
     return outcome
 
 

@@ -2,9 +2,9 @@
 
 Inside this module energies are hartree, PySCF's unit; `engines.pyscf` converts at the door.
 
-The ladder has three rungs, each tried only when the one before did not converge: "diis", "level_shift" (gap widened
-by LEVEL_SHIFT), "second_order" (augmented-Hessian Newton). A converged field may still be a saddle point: the lowest
-eigenvalue of the orbital Hessian says so, and the rung "stability_followed" goes downhill from there.
+Rungs, each tried only when the one before did not converge: "diis", "level_shift" (gap widened by LEVEL_SHIFT),
+"second_order" (augmented-Hessian Newton). A converged field may be a saddle point: the lowest eigenvalue of the orbital
+Hessian says so, and the rung "stability_followed" goes downhill from there.
 
 A cold start converges on a coarse grid first and settles its stability there. Most of an SCF is work on the grid, so
 this costs little, and open shells that begin in the wrong symmetry leave it before the fine grid is paid for.
@@ -39,6 +39,10 @@ NLC_GRID_BELOW = 2
 COARSE_TOLERANCE = 1e-6
 #: Eigenvalues of the orbital Hessian above this count as zero; five times the noise of zero modes on CONFIRMING_GRID.
 UNSTABLE_BELOW = -2e-4
+#: Eigenvalues above this need no second look. Those of sound molecules are 0.1 to 0.3 hartree.
+CLEARLY_STABLE = 0.05
+#: Of the eigenvector, loose and tight: the error of the eigenvalue is about its square over the spacing of eigenvalues.
+RESIDUALS = (2e-2, 3e-3)
 #: Norm of the orbital rotation along an instability, radian.
 ROTATION = 0.5
 MAX_FOLLOWED = 3
@@ -73,9 +77,7 @@ def mean_field(mol: Any, level: Level, environment: Level | None = None) -> Any:
         mf = mf.density_fit(auxbasis=level["density_fit"])
     if environment is not None and environment["model"] is not None:
         mf = _solvated(mf, environment)
-    mf.conv_tol = level["scf_tolerance_ha"]
-    mf.max_cycle = level["max_cycles"]
-    mf.diis_space = DIIS_VECTORS
+    mf.conv_tol, mf.max_cycle, mf.diis_space = level["scf_tolerance_ha"], level["max_cycles"], DIIS_VECTORS
     return mf
 
 
@@ -123,8 +125,7 @@ def _keep_cavity_integrals(continuum: Any) -> None:
         if v is None:
             return slow_v(densities)
         packed = lib.pack_tril(densities + densities.transpose(0, 2, 1))
-        diagonal = np.arange(densities.shape[-1])
-        packed[:, diagonal * (diagonal + 3) // 2] *= 0.5
+        packed[:, [i * (i + 3) // 2 for i in range(densities.shape[-1])]] *= 0.5
         return packed @ v
 
     def matrix(charges: np.ndarray) -> np.ndarray:
@@ -196,8 +197,7 @@ def climb(mf: Any, density: np.ndarray | None, journal: Journal, first: str = RU
         if rung == "second_order":
             newton(mf, density=mf.get_init_guess() if density is None else density, watch=watch)
         else:
-            mf.level_shift = LEVEL_SHIFT if rung == "level_shift" else 0.0
-            mf.callback = watch
+            mf.level_shift, mf.callback = LEVEL_SHIFT if rung == "level_shift" else 0.0, watch
             mf.kernel(dm0=density)
             mf.level_shift, mf.callback = 0.0, None
         if mf.converged:
@@ -226,14 +226,12 @@ def _from_checkpoint(mf: Any, path: Path) -> np.ndarray | None:
 def _coarse_density(mf: Any, level: Level, journal: Journal) -> np.ndarray:
     """Density converged on the coarse grid from superposed atoms; of an open shell, with its instabilities followed."""
     coarse = on_coarse_grid(mf)
-    coarse.chkfile = None
-    coarse.conv_tol = max(COARSE_TOLERANCE, mf.conv_tol)
-    private = Journal()
-    climb(coarse, None, private)
+    coarse.chkfile, coarse.conv_tol = None, max(COARSE_TOLERANCE, mf.conv_tol)
+    climb(coarse, None, private := Journal())
     if level["stability"] and mf.mol.spin and coarse.converged:
         settle(coarse, private)
-        if FOLLOWED in private.rungs:
-            journal.add(FOLLOWED)
+    if FOLLOWED in private.rungs:
+        journal.add(FOLLOWED)
     return coarse.make_rdm1()
 
 
@@ -242,9 +240,7 @@ def on_coarse_grid(mf: Any, grid: int = COARSE_GRID) -> Any:
     from pyscf import dft
 
     coarse = mf.copy()
-    coarse.grids = dft.gen_grid.Grids(mf.mol)
-    coarse.grids.level = grid
-    coarse.grids.build(with_non0tab=True)
+    coarse.grids = dft.gen_grid.Grids(mf.mol).set(level=grid).build(with_non0tab=True)
     coarse.nlc = 0
     return coarse
 
@@ -267,15 +263,21 @@ def settle(mf: Any, journal: Journal) -> str:
 
 def diagnose(mf: Any) -> tuple[str, np.ndarray]:
     """Kind of instability of a converged `mf` ("none"; "internal": within the same kind of determinant; "unrestricted":
-    a closed shell that would gain by letting its spins separate) and the mode that lowers the energy."""
-    kinds = {"internal": False} if mf.mol.spin else {"internal": False, "unrestricted": True}
-    for kind, triplet in kinds.items():
-        value, mode = lowest_mode(mf, triplet)
-        if value < UNSTABLE_BELOW:
-            value, mode = lowest_mode(mf, triplet, CONFIRMING_GRID)
-        if value < UNSTABLE_BELOW:
+    a closed shell that would gain by letting its spins separate) and the mode that lowers the energy.
+
+    A closed shell well stable towards separate spins is stable inside as well: the Coulomb term lifts a rotation of
+    both spins above its triplet twin, and correlation of opposite spins alone works against that, weakly.
+    """
+    if mf.mol.spin == 0 and lowest_mode(mf, triplet=True)[0] > CLEARLY_STABLE:
+        return "none", np.empty(0)
+    for kind in ("internal",) if mf.mol.spin else ("internal", "unrestricted"):
+        for grid in (COARSE_GRID, CONFIRMING_GRID):
+            value, mode = lowest_mode(mf, kind == "unrestricted", grid)
+            if value >= UNSTABLE_BELOW:
+                break
+        else:
             return kind, mode
-    return "none", mode
+    return "none", np.empty(0)
 
 
 def lowest_mode(mf: Any, triplet: bool = False, grid: int = COARSE_GRID) -> tuple[float, np.ndarray]:
@@ -290,12 +292,16 @@ def lowest_mode(mf: Any, triplet: bool = False, grid: int = COARSE_GRID) -> tupl
         return 0.0, gaps
     starts = [np.eye(1, gaps.size, index).ravel() for index in np.argsort(gaps, kind="stable")[:3]]
     starts.append(np.random.default_rng(0).standard_normal(gaps.size) / gaps)  # reaches every symmetry
-    _, values, vectors = lib.davidson1(
-        lambda xs: list(product(np.asarray(xs))),
-        starts,
-        lambda residual, value, _: residual / np.where(abs(gaps - value) < 1e-8, 1e-8, gaps - value),
-        tol=1e-5, tol_residual=3e-3, nroots=1, max_cycle=40, max_space=40, verbose=0,
-    )  # fmt: skip
+    for residual in RESIDUALS:
+        _, values, vectors = lib.davidson1(
+            lambda xs: list(product(np.asarray(xs))),
+            starts,
+            lambda r, value, _: r / np.where(abs(gaps - value) < 1e-8, 1e-8, gaps - value),
+            tol=residual / 20, tol_residual=residual, nroots=1, max_cycle=40, max_space=40, verbose=0,
+        )  # fmt: skip
+        if values[0] > CLEARLY_STABLE:
+            break
+        starts = vectors
     mode = vectors[0] * np.sign(vectors[0][np.argmax(abs(vectors[0]))])
     return float(values[0]), mode
 
@@ -340,10 +346,9 @@ def _rotated(mf: Any, mode: np.ndarray) -> np.ndarray:
 
     turned, at = np.array(mf.mo_coeff), 0
     for c, filled in zip(turned[None] if turned.ndim == 2 else turned, np.atleast_2d(mf.mo_occ) > 0, strict=True):
-        n_occupied, n_virtual = filled.sum(), (~filled).sum()
-        kappa = np.zeros((len(filled), len(filled)))
-        block = mode[at : at + n_virtual * n_occupied].reshape(n_virtual, n_occupied)
+        size, kappa = filled.sum() * (~filled).sum(), np.zeros((len(filled), len(filled)))
+        block = mode[at : at + size].reshape((~filled).sum(), filled.sum())
         kappa[np.ix_(~filled, filled)] = block * (ROTATION / np.linalg.norm(mode))
-        at += block.size
+        at += size
         c[:] = c @ expm(kappa - kappa.T)
     return turned

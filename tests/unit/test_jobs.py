@@ -1,0 +1,86 @@
+"""Jobs: every calculation in exactly one, none twice, and a new entry leaves the others as they were."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from crosstalk.config import load
+from crosstalk.jobs import jobs
+from crosstalk.observables.base import observables
+from crosstalk.plan import make
+from crosstalk.progress import Progress, clock
+from crosstalk.steps import STEPS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make(load(ROOT / "config"))
+
+
+def test_every_calculation_is_in_one_job(plan):
+    count = Counter(spec.key for job in jobs(plan).values() for spec in job.specs)
+    assert set(count) == set(plan.specs) and set(count.values()) == {1}
+
+
+def test_jobs_need_the_jobs_of_their_inputs(plan):
+    every = jobs(plan)
+    home = {spec.key: path for path, job in every.items() for spec in job.specs}
+    for path, job in every.items():
+        for spec in job.specs:
+            for key in spec.inputs.values():
+                assert home[key] in job.needs or home[key] == path
+        assert path not in job.needs
+        assert job.rule == STEPS[job.specs[0].step].rule
+        assert job.memory_mb > 0 and job.minutes > 0
+
+
+def test_a_new_molecule_leaves_the_jobs_of_the_others(plan, config_dir, edit):
+    edit("species", "species.acetone", {"smiles": "CC(C)=O", "groups": ["paper-electrolyte"]})
+    grown = jobs(make(load(config_dir)))
+    assert set(jobs(plan)) < set(grown)
+
+
+def test_the_fake_engine_has_the_same_shape(plan):
+    fake = make(load(ROOT / "config"), engine="fake")
+    assert len(fake.specs) == len(plan.specs) and not set(fake.specs) & set(plan.specs)
+    assert {spec.engine for spec in fake.specs.values()} == {"fake"}
+
+
+def test_slab_molecule_and_filter_are_shared_by_poses_and_observables(plan):
+    steps = Counter(spec.step for spec in plan.specs.values())
+    surfaces = {entry.subject["surface"] for entry in plan.table("surfaces")} | {
+        entry.subject["surface"] for entry in plan.table("adsorption")
+    }
+    assert steps["slab"] == len(surfaces) == steps["poses"]
+
+
+def test_settings_hold_what_steps_say(plan):
+    """Every setting that a spec carries is documented in steps.py."""
+    import crosstalk.steps
+
+    text = crosstalk.steps.__doc__ or ""
+    for spec in plan.specs.values():
+        for name in spec.settings:
+            assert name in text, f"{spec.step}: {name}"
+
+
+def test_observables_declare_their_columns():
+    for observable in observables().values():
+        assert observable.columns[-4:] == ("status", "reason", "gates", "record")
+        assert observable.sign and observable.title
+
+
+def test_progress_counts(tmp_path):
+    progress = Progress(tmp_path / "progress.log")
+    progress.start("x")  # no run: nothing happens
+    progress.begin(4, ["a"])
+    progress.start("b")
+    progress.start("c")
+    progress.finish("b")
+    done, running, total, seconds = progress.counts()
+    assert (done, running, total) == (2, 1, 4) and 0 <= seconds < 5
+    assert "2/4 done, 1 running, 1 left" in progress.line()
+    assert clock(59.6) == "1:00" and clock(3723) == "1:02:03"
