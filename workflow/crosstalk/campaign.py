@@ -87,7 +87,13 @@ class Campaign:
         return lambda wildcards, attempt: self.job(rule, wildcards.job).minutes * attempt
 
     def ranks(self, rule: str) -> Callable[[Any], int]:
-        return lambda wildcards: next(n for limit, n in RANKS if self.job(rule, wildcards.job).seconds <= limit)
+        """MPI ranks of a job: more for larger ones; one where the engine has no MPI."""
+
+        def chosen(wildcards: Any) -> int:
+            job = self.job(rule, wildcards.job)
+            return next(n for limit, n in RANKS if job.seconds <= limit) if job.specs[0].engine == "gpaw" else 1
+
+        return chosen
 
     def all_jobs(self) -> list[str]:
         return [f"results/jobs/{path}.json" for path in self.jobs]

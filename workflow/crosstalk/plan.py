@@ -183,7 +183,9 @@ class Planner:
         assert tier is not None
         built = slab_settings(self.config, surface)
         relax = tier.model_dump(exclude={"level"})
-        about = {"cost_s": 120.0 if tier.level else 1.0, "memory_mb": 2500 if tier.level else 300}
+        engine = self.config.levels[tier.level].engine if tier.level else "none"
+        seconds, memory = {"gpaw": (600.0, 2500), "xtb": (5.0, 500)}.get(engine, (1.0, 300))
+        about: dict[str, Any] = {"cost_s": seconds, "memory_mb": memory}
         return self.add("slab", tier.level, {"surface": built, "relax": relax}, {}, label=name, **about)
 
     def poses(self, adsorbate: str, surface: str) -> Spec:

@@ -6,11 +6,10 @@ Rungs, each tried only when the one before did not converge: "diis", "level_shif
 "second_order" (augmented-Hessian Newton). A converged field may be a saddle point: the lowest eigenvalue of the orbital
 Hessian says so, and the rung "stability_followed" goes downhill from there.
 
-A cold start converges on a coarse grid first and settles its stability there. Most of an SCF is work on the grid, so
-this costs little, and open shells that begin in the wrong symmetry leave it before the fine grid is paid for.
-The Hessian takes its exchange-correlation part from the coarse grid too, since only the sign of its lowest eigenvalue
-matters (theory: J. Chem. Phys. 1977, 66, 3045; 1996, 104, 9047): that moves clear instabilities by a per cent and zero
-modes (rotations of degenerate open shells) by up to 2e-3, so a negative one is confirmed on a finer grid.
+A cold start converges on a coarse grid first. Most of an SCF is work on the grid, so this costs little, and open shells
+that begin in the wrong symmetry leave it before the fine grid is paid for. The Hessian (J. Chem. Phys. 1977, 66, 3045)
+takes its exchange-correlation part from the coarse grid too, since only a sign matters: that moves clear instabilities
+by a per cent and zero modes (degenerate open shells) by up to 2e-3, so a negative one is confirmed on a finer grid.
 """
 
 import json
@@ -46,7 +45,7 @@ RESIDUALS = (2e-2, 3e-3)
 #: Norm of the orbital rotation along an instability, radian.
 ROTATION = 0.5
 MAX_FOLLOWED = 3
-MEMORY_SHARE_OF_CAVITY = 0.4
+CAVITY_SHARE_OF_MEMORY = 0.4
 SMD_DESCRIPTORS = ("n", "n25", "alpha", "beta", "gamma", "epsilon", "phi", "psi")
 
 Level = Mapping[str, Any]
@@ -111,7 +110,7 @@ def _keep_cavity_integrals(continuum: Any) -> None:
     def integrals() -> np.ndarray | None:
         mol, points = continuum.mol, continuum.surface["grid_coords"]
         pairs = mol.nao * (mol.nao + 1) // 2
-        if pairs * len(points) * 8e-6 > MEMORY_SHARE_OF_CAVITY * mol.max_memory:
+        if pairs * len(points) * 8e-6 > CAVITY_SHARE_OF_MEMORY * mol.max_memory:
             return None
         if kept.get("points") is not points:
             charges = gto.fakemol_for_charges(points, expnt=continuum.surface["charge_exp"] ** 2)
@@ -308,15 +307,13 @@ def lowest_mode(mf: Any, triplet: bool = False, grid: int = COARSE_GRID) -> tupl
 
 def _hessian(mf: Any, triplet: bool, coarse: Any) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Hessian times vectors (n, size) with the response of `coarse`, and virtual minus occupied levels (hartree)."""
-    spins = _spins(mf)
+    spins, closed = _spins(mf), np.ndim(mf.mo_occ) == 1
     gaps = np.concatenate([(v_e[:, None] - o_e[None, :]).ravel() for _, _, o_e, v_e in spins])
     if hasattr(coarse, "with_solvent"):
         if triplet:
             coarse = coarse.undo_solvent()  # a spin density without charge polarises nothing
         else:
-            coarse.with_solvent = mf.with_solvent.copy()
-            coarse.with_solvent.equilibrium_solvation = True
-    closed = len(spins) == 1
+            coarse.with_solvent = mf.with_solvent.copy().set(equilibrium_solvation=True)
     respond = coarse.gen_response(hermi=1, **({"singlet": False if triplet else None} if closed else {}))
     edges = np.cumsum([v.shape[1] * o.shape[1] for o, v, _, _ in spins])[:-1]
 
@@ -336,8 +333,7 @@ def _spins(mf: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     """Per spin (one entry for a closed shell): occupied and virtual orbitals, occupied and virtual levels."""
     occupations, levels = np.atleast_2d(mf.mo_occ), np.atleast_2d(mf.mo_energy)
     orbitals = np.reshape(mf.mo_coeff, (len(levels), mf.mol.nao, -1))
-    zipped = zip(orbitals, occupations > 0, levels, strict=True)
-    return [(c[:, filled], c[:, ~filled], e[filled], e[~filled]) for c, filled, e in zipped]
+    return [(c[:, f], c[:, ~f], e[f], e[~f]) for c, f, e in zip(orbitals, occupations > 0, levels, strict=True)]
 
 
 def _rotated(mf: Any, mode: np.ndarray) -> np.ndarray:
