@@ -142,9 +142,7 @@ class Planner:
         settings = {
             "charge": charge if charge is not None else self.charge(name),
             "multiplicity": multiplicity,
-            "environment": {"model": surroundings.model, "epsilon": surroundings.epsilon}
-            if surroundings and continuum
-            else None,
+            "environment": surroundings.settings() if surroundings else None,
             "index": 0,
             "real_atoms": list(real) if real is not None else None,
             "ghost_atoms": list(ghosts),

@@ -155,7 +155,7 @@ def _levels(config: Config) -> Iterator[str]:
             yield from (f"{where}: {text}" for text in known.pyscf_problems(level))
         elif isinstance(level, m.GpawLevel):
             yield from (f"{where}: {text}" for text in known.gpaw_problems(level))
-    yield from _twins("levels.yaml: environments", {n: [e.model, e.epsilon] for n, e in config.environments.items()})
+    yield from _twins("levels.yaml: environments", {n: e.settings() for n, e in config.environments.items()})
 
 
 def _tiers(config: Config) -> Iterator[str]:

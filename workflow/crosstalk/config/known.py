@@ -70,6 +70,10 @@ def _paw_datasets() -> frozenset[str]:
 def _functional(name: str) -> str:
     from pyscf.dft import libxc
 
+    from crosstalk.engines.corrections import REPLACED_VV10
+
+    if name.lower() in REPLACED_VV10:
+        return ""
     try:
         libxc.parse_xc(name)
     except Exception:

@@ -178,6 +178,9 @@ class Environment(Model):
 
     model: Literal["ief-pcm", "c-pcm", "smd"] | None = Field(description="continuum model; null: gas phase")
     epsilon: float | None = Field(None, gt=1, description="relative permittivity")
+    smd_descriptors: dict[str, float] | None = Field(
+        None, description="solvent descriptors of SMD: n, n25, alpha, beta, gamma, phi, psi"
+    )
     doi: str = Field("", description="source of the permittivity")
     notes: str = ""
 
@@ -185,7 +188,16 @@ class Environment(Model):
     def _epsilon_fits(self) -> "Environment":
         if (self.model is None) != (self.epsilon is None):
             raise ValueError("epsilon belongs to a continuum model, and a continuum model needs it")
+        needed = {"n", "n25", "alpha", "beta", "gamma", "phi", "psi"} if self.model == "smd" else set()
+        if set(self.smd_descriptors or {}) != needed:
+            raise ValueError(
+                f"smd_descriptors of model {self.model} must be: {', '.join(sorted(needed)) or 'left out'}"
+            )
         return self
+
+    def settings(self) -> dict[str, Any] | None:
+        """What a spec gets of it; None for the gas phase."""
+        return self.model_dump(mode="json", exclude={"doi", "notes"}, exclude_none=True) if self.model else None
 
 
 class Relaxation(Model):
