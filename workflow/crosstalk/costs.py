@@ -3,7 +3,9 @@
 Fitted to runs on two cores of a 2025 server processor; right within a factor of two for molecules of 5 to 20 atoms.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 #: Contracted functions per (hydrogen-like, first-row, second-row) atom, by the part of a basis set's name.
@@ -42,19 +44,50 @@ def search_s(n_atoms: int, starts: int) -> float:
 
 
 def poses_s(n_atoms: int, starts: int, steps: int) -> float:
-    """CPU seconds of a periodic xTB pose filter with a frozen slab."""
-    return 3.0 + starts * steps * 0.25 * (n_atoms / 45) ** 2
+    """CPU seconds of a periodic xTB pose filter with a frozen slab; starts take about a third of their steps."""
+    return 3.0 + starts * steps / 3 * 0.4 * (n_atoms / 45) ** 2
 
 
-def surface_energy_s(n_atoms: int, volume: float, level: Mapping[str, Any], n_kpoints: int) -> float:
-    """CPU seconds of one periodic SCF. `volume` in Angstrom^3."""
-    work = (n_atoms / 45) ** 1.5 * (volume / 2000) * n_kpoints
-    if level["mode"] == "pw":
-        return 8.0 + 60.0 * work * (level["cutoff_ev"] / 350) ** 1.5
-    return 8.0 + 40.0 * work
+#: What a box adds to the slab's thickness: with an adsorbate, and without.
+ADSORBATE_HEIGHT = 6.0
+SLAB_VACUUM = 16.0
 
 
-def surface_memory_mb(n_atoms: int, volume: float, level: Mapping[str, Any]) -> int:
+@dataclass(frozen=True)
+class Box:
+    """A periodic cell: atoms of the slab and of the adsorbate in it, area (Angstrom^2), height (Angstrom)."""
+
+    n_slab: int
+    n_adsorbate: int
+    area: float
+    height: float
+
+    @property
+    def n_atoms(self) -> int:
+        return self.n_slab + self.n_adsorbate
+
+    def part(self, index: int) -> "Box":
+        """The box with what structure `index` of a pose search holds: the bare slab, the molecule, or both."""
+        slab = 0 if index == 1 and self.n_adsorbate else self.n_slab
+        return Box(slab, self.n_adsorbate if index else 0, self.area, self.height)
+
+
+def n_kpoints(box: Box, level: Mapping[str, Any]) -> int:
+    """Estimated number of irreducible k-points (time reversal halves them)."""
+    spacing = level["kpoint_spacing_per_angstrom"]
+    if spacing is None:
+        return 1
+    side = math.ceil(2 * math.pi / math.sqrt(box.area) / spacing)
+    return side * side // 2 + 1
+
+
+def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
+    """CPU seconds of one periodic SCF."""
+    work = box.area * box.height / 1800 * (12 + box.n_atoms) * n_kpoints(box, level)
+    return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
+
+
+def surface_memory_mb(box: Box, level: Mapping[str, Any]) -> int:
     """Peak memory over all ranks."""
-    cutoff = level["cutoff_ev"] or 350
-    return round(1200 + 25 * n_atoms * (volume / 2000) * (cutoff / 350) ** 1.5)
+    scale = ((level["cutoff_ev"] or 350) / 350) ** 1.5
+    return round(700 + 0.012 * box.n_atoms * box.area * box.height * scale)

@@ -10,8 +10,10 @@ from crosstalk.plan import Plan
 from crosstalk.spec import Spec
 from crosstalk.steps import STEPS
 
-#: A job takes in more specs of the same rule and inputs until their estimated cost exceeds this.
+#: A job takes in more specs of the same rule and inputs until their estimated CPU time exceeds this; more with MPI, which starts slowly
+#: and shares the time among its ranks.
 BATCH_SECONDS = 60.0
+BATCH_SECONDS_MPI = 150.0
 #: Seconds that a process needs before it computes: interpreter and engine.
 START_SECONDS = {"pyscf": 3.0, "gpaw": 8.0, "xtb": 2.0, "none": 1.0, "fake": 0.5}
 #: Requested time = estimate times this, so that a slow node does not lose a job that would have finished.
@@ -54,7 +56,8 @@ def jobs(plan: Plan) -> dict[str, Job]:
     for spec in plan.specs.values():
         owner = ",".join(spec.inputs.values()) or spec.key
         groups = batches.setdefault((STEPS[spec.step].rule, owner), [[]])
-        if groups[-1] and sum(s.cost_s for s in groups[-1]) + spec.cost_s > BATCH_SECONDS:
+        limit = BATCH_SECONDS_MPI if spec.engine == "gpaw" else BATCH_SECONDS
+        if groups[-1] and sum(s.cost_s for s in groups[-1]) + spec.cost_s > limit:
             groups.append([])
         groups[-1].append(spec)
     home: dict[str, str] = {}

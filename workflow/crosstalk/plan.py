@@ -13,7 +13,7 @@ from crosstalk import costs
 from crosstalk.config import models as m
 from crosstalk.config.load import Config
 from crosstalk.config.select import resolve
-from crosstalk.config.structures import inline, slab_settings
+from crosstalk.config.structures import inline, slab_facts, slab_settings
 from crosstalk.errors import ConfigError, nearest
 from crosstalk.observables.base import Entry, observables
 from crosstalk.spec import Spec
@@ -42,6 +42,7 @@ class Planner:
         self.tier = tier
         self.engine = engine  # "fake" replaces every engine: a test of the workflow
         self.specs: dict[str, Spec] = {}
+        self.boxes: dict[str, costs.Box] = {}  # of slabs and poses, for the estimates
         self.symbols = cache(self._symbols)
         self.conformers = cache(self._conformers)
         self.slab = cache(self._slab)
@@ -184,7 +185,9 @@ class Planner:
         engine = self.config.levels[tier.level].engine if tier.level else "none"
         seconds, memory = {"gpaw": (600.0, 2500), "xtb": (5.0, 500)}.get(engine, (1.0, 300))
         about: dict[str, Any] = {"cost_s": seconds, "memory_mb": memory}
-        return self.add("slab", tier.level, {"surface": built, "relax": relax}, {}, label=name, **about)
+        spec = self.add("slab", tier.level, {"surface": built, "relax": relax}, {}, label=name, **about)
+        self.boxes[spec.key] = self._box(name, (1, 1), 0)
+        return spec
 
     def poses(self, adsorbate: str, surface: str) -> Spec:
         """Adsorbate poses on the repeated slab, with both references in the same box."""
@@ -196,20 +199,24 @@ class Planner:
             "vacuum_angstrom": place.vacuum_angstrom,
         }
         inputs = {"slab": self.slab(surface), "adsorbate": self.geometry(adsorbate)}
-        seconds = costs.poses_s(60, tier.n_poses, tier.max_steps)
-        return self.add(
-            "poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", cost_s=seconds, memory_mb=800
-        )
+        box = self._box(surface, tuple(place.repeat), len(self.symbols(adsorbate)))
+        about = {"cost_s": costs.poses_s(box.n_atoms, tier.n_poses, tier.max_steps), "memory_mb": 800}
+        spec = self.add("poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", **about)
+        self.boxes[spec.key] = box
+        return spec
 
     def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
-        about = self._surface_cost(relax.level, factor=30.0)
+        about = self._surface_cost(relax.level, self.boxes[poses.key].part(index), factor=30.0)
         return self.add(
             "surface_relax", relax.level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
         )
 
     def surface_energy(self, geometry: Spec, level: str, index: int, label: str) -> Spec:
-        about = self._surface_cost(level, n_atoms=60 if geometry.step != "slab" else 10)
+        source = geometry if geometry.key in self.boxes else self.specs[geometry.inputs["geometry"]]  # a relaxed one
+        about = self._surface_cost(
+            level, self.boxes[source.key].part(index if source is geometry else geometry.settings["index"])
+        )
         return self.add(
             "surface_energy", level, {"index": index}, {"geometry": geometry}, label=f"{label} at {level}", **about
         )
@@ -225,14 +232,21 @@ class Planner:
         seconds = costs.molecule_energy_s(self.symbols(name), model.identity(), open_shell, continuum) * factor
         return {"cost_s": seconds, "memory_mb": costs.molecule_memory_mb(self.symbols(name), model.identity())}
 
-    def _surface_cost(self, level: str, n_atoms: int = 60, factor: float = 1.0) -> dict[str, Any]:
+    def _box(self, surface: str, repeat: tuple[int, ...], n_adsorbate: int) -> costs.Box:
+        """Size of a slab's box, of its adsorption box when there is an adsorbate."""
+        place = self.config.surfaces[surface]
+        facts = slab_facts(self.config, place)
+        lateral = repeat[0] * repeat[1]
+        vacuum = place.vacuum_angstrom + costs.ADSORBATE_HEIGHT if n_adsorbate else costs.SLAB_VACUUM
+        height = facts["thickness_angstrom"] + vacuum
+        return costs.Box(int(facts["n_atoms"]) * lateral, n_adsorbate, facts["area_angstrom2"] * lateral, height)
+
+    def _surface_cost(self, level: str, box: costs.Box, factor: float = 1.0) -> dict[str, Any]:
         model = self.config.levels[level]
         if not isinstance(model, m.GpawLevel):
             return {"cost_s": factor, "memory_mb": 500}
-        n_kpoints = 1 if model.kpoint_spacing_per_angstrom is None else (8 if n_atoms < 20 else 2)
-        volume = 2000.0 if n_atoms > 20 else 450.0
-        seconds = costs.surface_energy_s(n_atoms, volume, model.identity(), n_kpoints) * factor
-        return {"cost_s": seconds, "memory_mb": costs.surface_memory_mb(n_atoms, volume, model.identity())}
+        seconds = costs.surface_energy_s(box, model.identity()) * factor
+        return {"cost_s": seconds, "memory_mb": costs.surface_memory_mb(box, model.identity())}
 
 
 def make(config: Config, campaign: str | None = None, engine: str | None = None) -> Plan:

@@ -1,7 +1,6 @@
 """The check at the door: everything that would fail later and can be known now. Behind it nobody asks again."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,10 +8,9 @@ from pydantic import ValidationError
 from crosstalk.config import known
 from crosstalk.config import models as m
 from crosstalk.config.load import Config, _messages
-from crosstalk.config.memo import remembered
 from crosstalk.config.select import groups, resolve
-from crosstalk.config.structures import inline, slab_settings
-from crosstalk.errors import CrosstalkError, nearest
+from crosstalk.config.structures import inline, slab_facts
+from crosstalk.errors import nearest
 from crosstalk.observables.base import observables
 from crosstalk.quantities import QUANTITIES
 from crosstalk.spec import canonical
@@ -129,22 +127,10 @@ def _surfaces(config: Config) -> Iterator[str]:
             for element in set(elements) - set(surface.caps):
                 yield f"{where}: key 'caps': no cap for {element}; allowed: H, OH"
         identities[name] = [settings, list(surface.repeat), surface.vacuum_angstrom]
-        if not any(isinstance(settings.get(key), str) for key in ("crystal", "structure")):
-            built = slab_settings(config, surface)
-            if text := remembered(f"surface {canonical(built)}", partial(_unbuildable, built)):
-                yield f"{where}: {text}"
+        readable = not any(isinstance(settings.get(key), str) for key in ("crystal", "structure"))
+        if readable and (text := slab_facts(config, surface)["problem"]):
+            yield f"{where}: {text}"
     yield from _twins("surfaces.yaml: surfaces", identities)
-
-
-def _unbuildable(settings: dict[str, Any]) -> str:
-    """Why the builder cannot make a slab of these settings; empty when it can."""
-    from crosstalk.structures.slabs import build
-
-    try:
-        build(settings)
-    except CrosstalkError as error:
-        return str(error)
-    return ""
 
 
 def _levels(config: Config) -> Iterator[str]:

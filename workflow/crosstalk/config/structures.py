@@ -8,6 +8,7 @@ from typing import Any
 from crosstalk.config.load import Config
 from crosstalk.config.memo import remembered
 from crosstalk.config.models import Surface
+from crosstalk.spec import canonical
 
 
 def inline(config: Config, name: str) -> dict[str, Any]:
@@ -25,6 +26,23 @@ def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
         given = inline(config, built["structure"])
         built["structure"] = {key: given[key] for key in ("symbols", "cell", "positions")}
     return built
+
+
+def slab_facts(config: Config, surface: Surface) -> dict[str, Any]:
+    """problem (why it cannot be built, empty when it can), n_atoms, area_angstrom2, thickness_angstrom of the primitive slab."""
+    built = slab_settings(config, surface)
+    return dict(remembered(f"surface {canonical(built)}", lambda: _build(built)))
+
+
+def _build(settings: dict[str, Any]) -> dict[str, Any]:
+    from crosstalk.errors import CrosstalkError
+    from crosstalk.structures.slabs import build, describe
+
+    try:
+        facts = describe(build(settings))
+    except CrosstalkError as error:
+        return {"problem": str(error)}
+    return {"problem": ""} | {key: float(facts[key]) for key in ("n_atoms", "area_angstrom2", "thickness_angstrom")}
 
 
 @lru_cache(maxsize=256)

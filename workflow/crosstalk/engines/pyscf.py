@@ -34,6 +34,8 @@ SPIN_LIMIT = 0.1
 KRYPTON = 36
 #: Positions of a resumed optimisation must repeat the stored ones this closely, Angstrom.
 SAME_POINT = 1e-6
+#: Standard deviation of the displacement that a relaxation begins with, Angstrom.
+SYMMETRY_BREAKING = 0.01
 
 
 def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
@@ -62,7 +64,7 @@ def molecule_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
     start, settings = _geometry(spec, inputs), spec.settings
     if isinstance(start, Outcome):
         return start
-    surface = Surface(settings, start, folder)
+    surface = Surface(settings, _off_symmetry(start), folder)
     with _until_finished(folder):
         _minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
         problem, mf, gates = surface.last()
@@ -76,6 +78,13 @@ def molecule_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
     force = surface.points[-1].max_force
     outcome.quantities |= {"n_steps": len(surface.points) - 1, "max_force_ev_per_angstrom": force}
     return outcome
+
+
+def _off_symmetry(atoms: "Atoms") -> "Atoms":
+    """A copy displaced by hundredths of an Angstrom, always the same: gradients alone never leave a symmetric saddle point."""
+    moved = atoms.copy()
+    moved.rattle(stdev=SYMMETRY_BREAKING, seed=1)
+    return moved
 
 
 @contextmanager

@@ -213,8 +213,9 @@ def _methods(plan: Plan, campaign: m.Campaign) -> list[str]:
         rows.append({"level": names[identity], "settings": describe(level), "used for": ", ".join(steps)})
     lines = ["## Levels of theory", "", *markdown(("level", "settings", "used for"), rows)]
     for name, environment in plan.config.environments.items():
-        asked = {"model": environment.model, "epsilon": environment.epsilon}
-        if environment.model and any(spec.settings.get("environment") == asked for spec in plan.specs.values()):
+        if environment.model and any(
+            spec.settings.get("environment") == environment.settings() for spec in plan.specs.values()
+        ):
             lines.append(f"- environment {name}: {environment.model}, relative permittivity {environment.epsilon:g}")
     tier = plan.config.tiers[campaign.tier]
     steps_used = {spec.step for spec in plan.specs.values()}
