@@ -31,11 +31,13 @@ class Adsorption(Observable):
     engines = ("gpaw",)
     section = Settings
     columns = (
-        "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "n_poses", "class", "height_angstrom", "n_starts", "n_atoms", *CLOSING,
+        "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "n_poses", "class", "geometry_flag", "height_angstrom", "n_starts", "n_atoms",
+        *CLOSING,
     )  # fmt: skip
     sign = (
         "e_ads = E(slab+molecule) - E(slab) - E(molecule, same box and settings), lowest pose; negative = bound. e_disp is its dispersion part. "
-        "n_poses: distinct poses computed at the final level, out of n_starts starts of the filter."
+        "n_poses: distinct poses computed at the final level, out of n_starts starts of the filter. geometry_flag 'unrelaxed': energies at the "
+        "filter's geometries, which bind less than relaxed ones by an unknown amount; no evidence for an order of surfaces."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -56,11 +58,13 @@ class Adsorption(Observable):
                             )
                             specs[f"{role} geometry"] = geometry
                         specs[role] = planner.surface_energy(geometry, level, place, what)
-                    yield Entry(self.name, {"adsorbate": adsorbate, "surface": surface, "level": level}, specs)
+                    subject = {"adsorbate": adsorbate, "surface": surface, "level": level}
+                    yield Entry(self.name, subject, specs, {"relaxed": settings.geometry is not None})
 
     def row(self, entry: Entry, read: Read) -> Row:
         records = {role: read(spec) for role, spec in entry.specs.items()}
         row: Row = dict(entry.subject)
+        row["geometry_flag"] = "" if entry.facts["relaxed"] else "unrelaxed"
         if usable(records, "poses"):
             row |= {c: records["poses"].quantities.get(c) for c in ("n_starts", "n_atoms")}
         energies: dict[str, float] = {}

@@ -175,6 +175,8 @@ def _lack(member: Mapping[str, str], rows: Sequence[Row], quantity: str) -> str:
         return f"{_name(member)}: not in this campaign"
     empty = next(r for r in rows if r.get(quantity) is None)
     status, reason = str(empty.get("status") or "no number").replace("_", " "), str(empty.get("reason") or "")
+    if status in ("ok", "gated"):
+        return f"{_name(member)}: not asked for at this level"
     if status == "missing":
         return f"{_name(member)}: not computed yet"
     return f"{_name(member)}: {status}" + (f" ({reason})" if reason else "")
