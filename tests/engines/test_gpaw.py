@@ -29,7 +29,6 @@ LEVEL: dict[str, Any] = {
     "dipole_correction": True,
     "energy_tolerance_ev": 1e-5,
     "density_tolerance": 1e-4,
-    "eigenstates_tolerance": 4e-8,
     "max_iterations": 100,
 }
 GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)

@@ -21,8 +21,7 @@ from crosstalk.steps import Input
 from crosstalk.structures import slabs
 level = {"engine": "gpaw", "functional": "PBE", "mode": sys.argv[2], "cutoff_ev": 250.0, "basis": "dzp",
          "grid_spacing_angstrom": 0.2, "dispersion": "d3bj", "kpoint_spacing_per_angstrom": 0.9, "smearing_ev": 0.05,
-         "dipole_correction": True, "energy_tolerance_ev": 1e-5, "density_tolerance": 1e-4, "eigenstates_tolerance": 4e-8,
-         "max_iterations": 100}
+         "dipole_correction": True, "energy_tolerance_ev": 1e-5, "density_tolerance": 1e-4, "max_iterations": 100}
 folder = Path(sys.argv[1])
 spec = Spec("surface_energy", "gpaw", {"level": level, "index": 0}, {"geometry": "0"}, 1)
 slab = slabs.graphite_basal(2.46, 3.35, 2)

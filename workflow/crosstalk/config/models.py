@@ -152,9 +152,6 @@ class GpawLevel(LevelBase):
     dipole_correction: bool = Field(True, description="dipole layer between the two sides of the slab")
     energy_tolerance_ev: Positive = Field(1e-4, description="SCF convergence of the energy per electron, eV")
     density_tolerance: Positive = Field(1e-4, description="SCF convergence of the density, electrons per electron")
-    eigenstates_tolerance: Positive = Field(
-        4e-8, description="SCF convergence of the wave functions' residual, eV^2 per electron"
-    )
     max_iterations: Count = Field(150, description="SCF iterations of each rung of the ladder")
 
     @model_validator(mode="after")

@@ -36,6 +36,8 @@ MIXERS = {
     "more_smearing": {"name": "pulay", "nmaxold": 8, "beta": 0.05, "weight": 100.0},
 }
 EIGENSOLVERS: dict[str, dict[str, Any]] = {"pw": {"name": "ppcg", "niter": 2}, "lcao": {"name": "lcao"}}
+#: Residual of the wave functions at convergence, eV^2 per electron.
+EIGENSTATES_TOLERANCE = 4e-8
 #: A plateau of the potential steeper than this is no vacuum; eV per Angstrom.
 FLAT = 0.02
 #: Where the plateau is looked at: this far from the upper end of the cell (which holds the dipole layer), Angstrom.
@@ -117,7 +119,7 @@ def parameters(
         "convergence": {
             "energy": level["energy_tolerance_ev"],
             "density": level["density_tolerance"],
-            "eigenstates": level["eigenstates_tolerance"],
+            "eigenstates": EIGENSTATES_TOLERANCE,
         },
         "maxiter": level["max_iterations"],
         "symmetry": {"point_group": symmetry},
