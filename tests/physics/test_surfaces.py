@@ -2,14 +2,11 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("gpaw")
 
 PROGRAM = """
 import json, sys
@@ -49,7 +46,6 @@ def on_ranks(n: int, mode: str, folder: Path) -> dict[str, float]:
     return json.loads((folder / "outcome.json").read_text())
 
 
-@pytest.mark.skipif(shutil.which("mpirun", path=str(Path(sys.executable).parent)) is None, reason="no MPI launcher")
 @pytest.mark.parametrize("mode", ["pw", "lcao"])
 def test_the_number_of_ranks_changes_no_number(mode: str, tmp_path: Path) -> None:
     one, two = on_ranks(1, mode, tmp_path / "one"), on_ranks(2, mode, tmp_path / "two")
