@@ -1,6 +1,8 @@
 """The environment's files say the same, and name no machine."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,11 @@ def test_every_locked_package_has_hashes_and_no_address():
         assert "http" not in text
         for entry in re.split(r"\n(?=[a-z])", text.strip()):
             assert "--hash=sha256:" in entry, entry
+
+
+def test_a_machine_that_lacks_something_gets_one_line_that_says_how_to_get_it(tmp_path):
+    command = [sys.executable, str(ENVS / "build.py"), str(tmp_path / "venv")]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and not (tmp_path / "venv").exists()
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("  - ")]
+    assert "C++ compiler" in line and "apt install g++" in line
