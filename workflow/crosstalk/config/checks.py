@@ -1,6 +1,6 @@
 """The check at the door: everything that would fail later and can be known now. Behind it nobody asks again."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,40 +8,23 @@ from pydantic import ValidationError
 from crosstalk.config import known
 from crosstalk.config import models as m
 from crosstalk.config.load import Config, _messages
+from crosstalk.config.problems import twins, unknown
 from crosstalk.config.select import groups, resolve
+from crosstalk.config.statements import check_claims, check_references
 from crosstalk.config.structures import inline, slab_facts
 from crosstalk.errors import nearest
 from crosstalk.observables.base import observables
-from crosstalk.quantities import QUANTITIES
-from crosstalk.spec import canonical
 from crosstalk.structures import molecules
-from crosstalk.units import TO_INTERNAL
 
 
 def check(config: Config) -> list[str]:
     """All problems, one line each: file, entry, key, what is allowed, nearest spelling."""
     problems: list[str] = []
-    for part in (_species, _surfaces, _levels, _tiers, _campaigns, _references, _claims):
+    for part in (_species, _surfaces, _levels, _tiers, _campaigns, check_references, check_claims):
         problems += part(config)
     if not problems:  # needs names that resolve
         problems += _elements(config)
     return problems
-
-
-def unknown(where: str, what: str, name: str, allowed: Iterable[str]) -> str:
-    names = list(allowed)
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return f"{where}: unknown {what} '{name}'; there are: {shown or 'none'}{nearest(name, names)}"
-
-
-def _twins(where: str, identities: Mapping[str, Any]) -> Iterator[str]:
-    """Two entries with the same meaning."""
-    first: dict[str, str] = {}
-    for name, identity in identities.items():
-        text = canonical(identity)
-        if text in first:
-            yield f"{where} '{name}' means the same as '{first[text]}': keep one of them"
-        first.setdefault(text, name)
 
 
 # -- species -----------------------------------------------------------------------------------------------------
@@ -79,7 +62,7 @@ def _species(config: Config) -> Iterator[str]:
                 f"allowed: {parity} numbers up to {electrons + 1}"
             )
         formulas[name] = ({s: list(symbols).count(s) for s in sorted(set(symbols))}, charge)
-    yield from _twins("species.yaml: species", identities)
+    yield from twins("species.yaml: species", identities)
     for name, species in config.species.items():
         if species.dissociation is not None and name in formulas:
             yield from _dissociation(name, species.dissociation, formulas, config)
@@ -130,18 +113,18 @@ def _surfaces(config: Config) -> Iterator[str]:
         readable = not any(isinstance(settings.get(key), str) for key in ("crystal", "structure"))
         if readable and (text := slab_facts(config, surface)["problem"]):
             yield f"{where}: {text}"
-    yield from _twins("surfaces.yaml: surfaces", identities)
+    yield from twins("surfaces.yaml: surfaces", identities)
 
 
 def _levels(config: Config) -> Iterator[str]:
-    yield from _twins("levels.yaml: levels", {name: level.identity() for name, level in config.levels.items()})
+    yield from twins("levels.yaml: levels", {name: level.identity() for name, level in config.levels.items()})
     for name, level in config.levels.items():
         where = f"levels.yaml: levels '{name}'"
         if isinstance(level, m.PyscfLevel):
             yield from (f"{where}: {text}" for text in known.pyscf_problems(level))
         elif isinstance(level, m.GpawLevel):
             yield from (f"{where}: {text}" for text in known.gpaw_problems(level))
-    yield from _twins("levels.yaml: environments", {n: e.settings() for n, e in config.environments.items()})
+    yield from twins("levels.yaml: environments", {n: e.settings() for n, e in config.environments.items()})
 
 
 def _tiers(config: Config) -> Iterator[str]:
@@ -290,77 +273,3 @@ def _elements_of(config: Config, kind: str, name: str) -> list[str]:
     if isinstance(surface, m.CleavedCrystal):
         return [*inline(config, surface.crystal)["symbols"], *"".join(surface.caps.values())]
     return list(inline(config, surface.structure)["symbols"])
-
-
-# -- references and claims ---------------------------------------------------------------------------------------
-
-#: Columns of tables that hold names of config entries.
-NAMING = {
-    "species": "species",
-    "adsorbate": "species",
-    "surface": "surfaces",
-    "level": "levels",
-    "environment": "environments",
-}
-
-
-def _columns(where: str, table: str, quantity: str) -> Iterator[str]:
-    if table not in observables():
-        yield unknown(f"{where}: key 'table'", "table", table, observables())
-    elif quantity not in observables()[table].columns:
-        yield unknown(
-            f"{where}: key 'quantity'",
-            f"column of {table}",
-            quantity,
-            [c for c in observables()[table].columns if c in QUANTITIES],
-        )
-
-
-def _selector(where: str, table: str, column: str, value: str, config: Config) -> Iterator[str]:
-    columns = observables()[table].columns
-    if column not in columns:
-        yield unknown(where, f"column of {table}", column, columns)
-    elif column in NAMING:
-        entries = getattr(config, NAMING[column])
-        allowed = [*entries, *(groups(entries) if column not in ("level", "environment") else {})]
-        if value not in allowed:
-            yield unknown(where, NAMING[column] + " or group", value, allowed)
-
-
-def _references(config: Config) -> Iterator[str]:
-    for name, reference in config.references.items():
-        where = f"references.yaml: references '{name}'"
-        wrong = list(_columns(where, reference.table, reference.quantity))
-        yield from wrong
-        if wrong:
-            continue
-        unit = QUANTITIES[reference.quantity].unit if reference.quantity in QUANTITIES else ""
-        energy = ("eV", "meV", "Ha", "kcal/mol", "kJ/mol")
-        allowed = energy if unit in energy else (unit,)
-        if reference.unit not in allowed or reference.unit not in TO_INTERNAL:
-            yield f"{where}: key 'unit': '{reference.unit}' is no unit of {reference.quantity}; allowed: {', '.join(allowed)}"
-        for column, value in reference.where.items():
-            yield from _selector(f"{where}: key 'where.{column}'", reference.table, column, value, config)
-
-
-def _claims(config: Config) -> Iterator[str]:
-    yield from _twins(
-        "claims.yaml: claims",
-        {n: c.model_dump(exclude={"source", "notes", "error_source"}) for n, c in config.claims.items()},
-    )
-    for name, claim in config.claims.items():
-        where = f"claims.yaml: claims '{name}'"
-        if claim.not_computable is not None or claim.table is None:
-            continue
-        wrong = list(_columns(where, claim.table, claim.quantity or ""))
-        yield from wrong
-        if wrong:
-            continue
-        for column, value in (claim.subject or {}).items():
-            yield from _selector(f"{where}: key 'subject.{column}'", claim.table, column, value, config)
-        for column, values in (claim.others or {}).items():
-            for value in values:
-                yield from _selector(f"{where}: key 'others.{column}'", claim.table, column, value, config)
-        for column in [*claim.within, *([claim.flag] if claim.flag else [])]:
-            if column not in observables()[claim.table].columns:
-                yield unknown(where, f"column of {claim.table}", column, observables()[claim.table].columns)

@@ -14,7 +14,7 @@ from itertools import product
 
 from crosstalk.config import Config
 from crosstalk.config import models as m
-from crosstalk.config.checks import NAMING
+from crosstalk.config.statements import NAMING
 from crosstalk.observables.base import Row
 from crosstalk.quantities import QUANTITIES
 from crosstalk.reporting.references import members

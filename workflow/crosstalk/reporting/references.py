@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from crosstalk.config import Config
 from crosstalk.config import models as m
-from crosstalk.config.checks import NAMING
 from crosstalk.config.select import resolve
+from crosstalk.config.statements import NAMING
 from crosstalk.observables.base import Row
 from crosstalk.quantities import QUANTITIES
 from crosstalk.units import TO_INTERNAL
