@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from crosstalk.engines import xtb
+from crosstalk.engines import xtb, xtb_search
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Store
 from crosstalk.runner import run_one
 from crosstalk.spec import Spec
-from crosstalk.structures import conformers, graphs, ion_pairs, molecules
-from crosstalk.units import kcal_mol_to_ev
+from crosstalk.structures import complexes, conformers, graphs, ion_pairs, molecules
+from crosstalk.units import BOLTZMANN_EV_PER_K, ROOM_TEMPERATURE_K, kcal_mol_to_ev
 
 LEVEL = {"engine": "xtb", "method": "GFN2-xTB", "accuracy": 1.0, "electronic_temperature_k": 300.0}
 SAMPLING = {"max_embeddings": 12, "seed": 7, "energy_window_ev": 0.3, "fmax_ev_per_angstrom": 0.01, "max_steps": 500}
@@ -19,11 +19,14 @@ CARBONATE, LMC = "[Li+].[Li+].[O-]C([O-])=O", "[Li+].COC([O-])=O"
 DICARBONATE = "[Li+].[Li+].[O-]C(=O)OCCOC([O-])=O"
 
 
-def spec_of(species: str | Atoms, charge: int | None = None, multiplicity: int = 1, **sampling) -> Spec:
+def spec_of(species: str | list[str] | Atoms, charge: int | None = None, multiplicity: int = 1, **sampling) -> Spec:
     if isinstance(species, str):
         described = {"smiles": species}
         charge = molecules.charge_of(species) if charge is None else charge
         step = "ion_pairs" if molecules.is_ion_pair(species) else "conformers"
+    elif isinstance(species, list):
+        described = {"smiles": species}
+        charge, step = complexes.charge_of_complex(species), "complexes"
     else:
         described = {"symbols": species.get_chemical_symbols(), "positions": species.positions.tolist()}
         step = "conformers"
@@ -34,7 +37,7 @@ def spec_of(species: str | Atoms, charge: int | None = None, multiplicity: int =
 
 def run(folder, *args, **kwargs):
     spec = spec_of(*args, **kwargs)
-    return getattr(xtb, spec.step)(spec, {}, folder)
+    return getattr(xtb_search, spec.step)(spec, {}, folder)
 
 
 def energy_of(atoms: Atoms, charge: int, multiplicity: int = 1) -> float:
@@ -160,6 +163,151 @@ def test_a_relaxation_that_runs_out_of_steps_says_so(tmp_path):
         run(tmp_path, EMC, max_embeddings=2, max_steps=2)
     assert failure.value.status == "not_converged"
     assert "2 of 2 starts" in failure.value.reason
+
+
+def test_butane_has_one_anti_and_two_gauche_forms(tmp_path):
+    quantities = run(tmp_path, "CCCC", energy_window_ev=0.1).quantities
+    assert quantities["degeneracies"] == [1, 2]
+    ratio = np.exp(-quantities["relative_energies_ev"][1] / (BOLTZMANN_EV_PER_K * ROOM_TEMPERATURE_K))
+    assert quantities["weights"][1] / quantities["weights"][0] == pytest.approx(2 * ratio)
+
+
+# -- until nothing new comes ------------------------------------------------------------------------------------------
+
+
+def test_the_search_ends_when_patience_starts_found_nothing_new(tmp_path):
+    outcome = run(tmp_path, "CCCC", patience=4, max_embeddings=40)
+    discovery = outcome.quantities["discovery"]
+    assert discovery == sorted(discovery)
+    assert len(discovery) == outcome.quantities["n_starts"] < 40
+    assert len(discovery) >= conformers.n_starts("CCCC", 40)
+    assert discovery[-1] == discovery[-5] == outcome.quantities["n_found"] == 2
+    assert all(gate.passed for gate in outcome.gates)
+    longer = run(tmp_path, "CCCC", patience=8, max_embeddings=40).quantities["discovery"]
+    assert longer[: len(discovery)] == discovery
+
+
+def test_a_search_that_runs_out_of_starts_says_so(tmp_path):
+    outcome = run(tmp_path, "CCCC", patience=20, max_embeddings=5)
+    assert outcome.quantities["n_starts"] == 5
+    assert [gate.name for gate in outcome.gates if not gate.passed] == ["search_saturated"]
+
+
+def test_a_single_atom_needs_no_patience(tmp_path):
+    outcome = run(tmp_path, "[Li+]", patience=5)
+    assert outcome.quantities["n_starts"] == 1
+    assert all(gate.passed for gate in outcome.gates)
+
+
+def test_a_patient_search_finds_the_e_form_of_an_ester(tmp_path):
+    """Methyl formate: E lies 4 to 6 kcal/mol above Z by experiment and theory."""
+    outcome = run(tmp_path, "COC=O", patience=6, max_embeddings=20, energy_window_ev=0.5)
+    twists = [atoms.get_dihedral(0, 1, 2, 3) for atoms in outcome.structures]
+    trans = [
+        energy for energy, t in zip(outcome.quantities["relative_energies_ev"], twists, strict=True) if 90 < t < 270
+    ]
+    assert not 90 < twists[0] < 270
+    assert 3.0 < min(trans) / kcal_mol_to_ev(1.0) < 7.0
+
+
+def test_a_saddle_point_is_told_from_a_minimum_and_left(tmp_path):
+    """Eclipsed ethane falls along its torsion; what it falls to is staggered, and a minimum."""
+    atoms = conformers.start("CC", 7, 0)
+    atoms.positions -= atoms.positions[[0, 1]].mean(axis=0)
+    atoms.positions[5:] = _reflected(atoms)
+    assert xtb.relax(atoms, xtb.calculator(LEVEL, 0, 1), 0.0005, 200)
+    way = xtb.downhill(atoms, LEVEL, 0, 1)
+    assert way is not None
+    assert np.abs(way).max() == pytest.approx(1.0)
+    energy = atoms.get_potential_energy()
+    atoms.positions += 0.15 * way
+    assert xtb.relax(atoms, xtb.calculator(LEVEL, 0, 1), 0.0005, 200)
+    assert atoms.get_potential_energy() < energy - kcal_mol_to_ev(1.0)
+    assert xtb.downhill(atoms, LEVEL, 0, 1) is None
+
+
+def _reflected(atoms: Atoms) -> np.ndarray:
+    """Hydrogens of the first carbon, seen in the plane that halves the C-C bond."""
+    axis = atoms.positions[1] - atoms.positions[0]
+    axis /= np.linalg.norm(axis)
+    mine = atoms.positions[[2, 3, 4]]
+    return mine - 2 * (mine @ axis)[:, None] * axis
+
+
+@pytest.mark.parametrize("atoms", [Atoms("H2", [[0, 0, 0], [0, 0, 0.77]]), Atoms("Li", [[0, 0, 0]])])
+def test_a_line_and_a_point_have_no_way_down(atoms):
+    charge = 1 if len(atoms) == 1 else 0
+    assert xtb.downhill(atoms, LEVEL, charge, 1) is None
+
+
+class Killed(BaseException):
+    """Stands for a signal."""
+
+
+@pytest.mark.parametrize(("smiles", "sampling"), [("CCCC", {}), ("CCO", {"patience": 3}), (LMC, {"max_embeddings": 4})])
+def test_a_killed_search_goes_on_to_the_same_bytes(smiles, sampling, tmp_path, monkeypatch):
+    spec, whole, torn = spec_of(smiles, **sampling), Store(tmp_path / "whole"), Store(tmp_path / "torn")
+    relaxed, minimum = [], xtb_search._minimum
+
+    def counted(*args, **kwargs):
+        if len(relaxed) == 3:
+            raise Killed
+        relaxed.append(args)
+        return minimum(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(xtb_search, "_minimum", counted)
+        with pytest.raises(Killed):
+            run_one(spec, torn)
+    notes = torn.work(spec) / xtb_search.NOTES
+    assert len(notes.read_text().splitlines()) == 3
+    with notes.open("a") as file:
+        file.write('{"what":"start 3","ener')  # the kill came here
+    relaxed.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(xtb_search, "_minimum", lambda *a, **k: (relaxed.append(a), minimum(*a, **k))[1])
+        again, afresh = run_one(spec, torn)[0], len(relaxed)
+        straight = run_one(spec, whole)[0]
+    assert afresh == len(relaxed) - afresh - 3  # the second run did three relaxations more
+    assert again.to_bytes() == straight.to_bytes()
+    assert torn.structure_path(spec).read_bytes() == whole.structure_path(spec).read_bytes()
+    assert not notes.exists()
+
+
+def test_diastereomers_are_not_mixed(tmp_path):
+    with pytest.raises(ValueError, match="diastereomers"):
+        run(tmp_path, "CC(O)C(F)Cl")
+
+
+# -- complexes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smiles", [["O", "F"], ["O", "[Na+]"], ["O", "[F-]"]])
+def test_complexes_are_bound_keep_their_bonds_and_their_order(smiles, tmp_path):
+    outcome = run(tmp_path, smiles, max_embeddings=6)
+    alone = sum(run(tmp_path, one, max_embeddings=2).quantities["energy_ev"] for one in smiles)
+    assert outcome.status == "ok"
+    assert -2.0 < outcome.quantities["energy_ev"] - alone < -0.1
+    for atoms in outcome.structures:
+        assert atoms.get_chemical_symbols() == complexes.symbols_of_complex(smiles)
+        assert graphs.against(complexes.bonds_of_complex(smiles), atoms).status == "ok"
+        assert complexes.parted(smiles, atoms) == ""
+    assert outcome.quantities["discovery"][-1] == outcome.quantities["n_found"] == len(outcome.structures)
+
+
+def test_sodium_and_water_meet_at_the_oxygen(tmp_path):
+    atoms = run(tmp_path, ["O", "[Na+]"], max_embeddings=4).structures[0]
+    assert atoms.get_distance(0, 3) < min(atoms.get_distance(1, 3), atoms.get_distance(2, 3))
+
+
+def test_what_reacts_is_no_complex(tmp_path):
+    """Hydronium gives its proton to hydroxide."""
+    with pytest.raises(PhysicsFailure) as failure:
+        run(tmp_path, ["[OH3+]", "[OH-]"], max_embeddings=3)
+    assert failure.value.status == "rearranged"
+
+
+# -- the engine ---------------------------------------------------------------------------------------------------
 
 
 def test_relaxations_follow_the_forces_downhill(tmp_path):

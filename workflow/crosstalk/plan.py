@@ -43,21 +43,43 @@ class Planner:
         self.engine = engine  # "fake" replaces every engine: a test of the workflow
         self.specs: dict[str, Spec] = {}
         self.boxes: dict[str, costs.Box] = {}  # of slabs and poses, for the estimates
+        self.complexes: dict[str, tuple[str, str]] = {}  # name of a complex -> the two species it is made of
         self.symbols = cache(self._symbols)
+        self.geometry = cache(self._geometry)
         self.conformers = cache(self._conformers)
         self.slab = cache(self._slab)
 
     # -- facts of config entries --------------------------------------------------------------------------------
 
+    def beside(self, name: str, partner: str) -> str:
+        """A species with another one bound to it, by a name that all other methods know."""
+        full = f"{name} + {partner}"
+        self.complexes[full] = (name, partner)
+        return full
+
     def _symbols(self, name: str) -> tuple[str, ...]:
+        if name in self.complexes:
+            return tuple(symbol for part in self.complexes[name] for symbol in self.symbols(part))
         species = self.config.species[name]
         if species.smiles is not None:
             return tuple(molecules.symbols_of(species.smiles))
         return tuple(inline(self.config, species.geometry or "")["symbols"])
 
     def charge(self, name: str) -> int:
+        if name in self.complexes:
+            return sum(self.charge(part) for part in self.complexes[name])
         species = self.config.species[name]
         return species.charge if species.charge is not None else molecules.charge_of(species.smiles or "")
+
+    def multiplicity(self, name: str) -> int:
+        """2S+1; of a complex, that of the part with unpaired electrons."""
+        if name in self.complexes:
+            return max(self.multiplicity(part) for part in self.complexes[name])
+        return self.config.species[name].multiplicity
+
+    def ionised(self, name: str) -> int:
+        """Multiplicity after one electron was removed or added: low spin."""
+        return self.multiplicity(name) - 1 if self.multiplicity(name) > 1 else 2
 
     def poses_kept(self) -> int:
         assert self.tier.poses is not None
@@ -84,45 +106,102 @@ class Planner:
         return self.specs.setdefault(spec.key, spec)
 
     def _conformers(self, name: str) -> Spec:
-        """Conformers or ion pairs of a species, or its given geometry relaxed."""
-        species = self.config.species[name]
+        """Conformers, ion pairs or complexes of a species; or its given geometry, relaxed or as it is."""
         search = self.tier.conformers
-        described: dict[str, Any] = {"charge": self.charge(name), "multiplicity": species.multiplicity}
-        if species.smiles is not None:
-            described["smiles"] = species.smiles
-            step = "ion_pairs" if molecules.is_ion_pair(species.smiles) else "conformers"
-        else:
-            described |= {k: inline(self.config, species.geometry or "")[k] for k in ("symbols", "positions")}
-            step = "conformers"
+        step, described = self._described(name)
+        if name not in self.complexes and self.config.species[name].fixed:
+            return self.add("given", None, {"species": described}, {}, label=name, cost_s=0.1, memory_mb=200)
         sampling = search.model_dump(exclude={"level"})
+        if sampling["patience"] is None:
+            del sampling["patience"]
         seconds = costs.search_s(len(self.symbols(name)), search.max_embeddings)
-        return self.add(
-            step,
-            search.level,
-            {"species": described, "sampling": sampling},
-            {},
-            label=name,
-            cost_s=seconds,
-            memory_mb=500,
-        )
+        settings = {"species": described, "sampling": sampling}
+        return self.add(step, search.level, settings, {}, label=name, cost_s=seconds, memory_mb=500)
 
-    def geometry(self, name: str) -> Spec:
-        """The geometry that energies of a species are computed at: structure 0 of this spec's record."""
-        found = self.conformers(name)
-        relax = self.tier.geometry
-        if relax is None or len(self.symbols(name)) == 1:
+    def _described(self, name: str) -> tuple[str, dict[str, Any]]:
+        """The step that finds the structures of a species, and what it is told of it."""
+        described: dict[str, Any] = {"charge": self.charge(name), "multiplicity": self.multiplicity(name)}
+        smiles = [self.config.species[part].smiles or "" for part in self.complexes.get(name, (name,))]
+        if len(smiles) == 2 and molecules.is_metal_cation(smiles[1]):
+            return "ion_pairs", described | {"smiles": f"{smiles[1]}.{smiles[0]}"}
+        if len(smiles) == 2:
+            return "complexes", described | {"smiles": smiles}
+        species = self.config.species[name]
+        if species.smiles is not None:
+            step = "ion_pairs" if molecules.is_ion_pair(species.smiles) else "conformers"
+            return step, described | {"smiles": species.smiles}
+        given = inline(self.config, species.geometry or "")
+        return "conformers", described | {k: given[k] for k in ("symbols", "positions")}
+
+    def _geometry(self, name: str) -> Spec:
+        """The geometries that energies of a species are computed at, from the lowest up: structures of this spec's record."""
+        found, relax = self.conformers(name), self.tier.geometry
+        if relax is None or STEPS[found.step].name == "given":
             return found
-        settings = {
+        about = self._molecule_cost(name, relax.level, open_shell=self.multiplicity(name) > 1, factor=20.0)
+        shared = {
             "charge": self.charge(name),
-            "multiplicity": self.config.species[name].multiplicity,
+            "multiplicity": self.multiplicity(name),
+            "environment": None,
+        }
+        descent = {**shared, "fmax_ev_per_angstrom": relax.fmax_ev_per_angstrom, "max_steps": relax.max_steps}
+        label = f"{name} at {relax.level}"
+        geometry = found
+        if len(self.symbols(name)) > 1:
+            geometry = self._relaxed(name, found, relax, shared, descent, about)
+        if self.tier.thermochemistry is not None:
+            settings = {**descent, "index": 0}
+            geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
+        return geometry
+
+    def ensemble(self, name: str) -> Spec:
+        """The calculation whose record holds the relative energies and weights of the structures of `geometry`."""
+        spec = self.geometry(name)
+        while spec.step in ("hessian", "molecule_relax") and self.tier.geometry is not None:
+            spec = self.specs[spec.inputs["geometry"]]
+        return spec
+
+    def _relaxed(
+        self, name: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any, about: dict[str, Any]
+    ) -> Spec:
+        """Conformers in the order of the geometry level, relaxed, gathered."""
+        label, start = f"{name} at {relax.level}", found
+        if relax.rerank_window_ev is not None:
+            settings = {**shared, "window_ev": relax.rerank_window_ev, "keep": relax.rerank_keep}
+            start = self.add("rerank", relax.level, settings, {"geometry": found}, label=label, **about)
+        relaxed = {
+            f"relaxed {k}": self.add(
+                "molecule_relax", relax.level, {**descent, "index": k}, {"geometry": start},
+                label=label + (f", conformer {k + 1}" if k else ""), **about,
+            )
+            for k in range(relax.rerank_keep if relax.rerank_window_ev is not None else 1)
+        }  # fmt: skip
+        if len(relaxed) == 1:
+            return relaxed["relaxed 0"]
+        inputs = {"search 0": start, **relaxed}
+        return self.add("ensemble", None, {}, inputs, label=label, cost_s=0.5, memory_mb=200)
+
+    def ion_geometry(self, name: str, charge: int) -> Spec:
+        """The minimum that a species relaxes to after an electron was added (-1) or removed (+1), whatever its bonds then are."""
+        start, relax = self.geometry(name), self.tier.geometry
+        if relax is None or len(self.symbols(name)) == 1 or start.step == "given":
+            return start
+        settings = {
+            "charge": self.charge(name) + charge,
+            "multiplicity": self.ionised(name),
             "environment": None,
             "index": 0,
-            **relax.model_dump(exclude={"level"}),
+            "fmax_ev_per_angstrom": relax.fmax_ev_per_angstrom,
+            "max_steps": relax.max_steps,
         }
-        about = self._molecule_cost(name, relax.level, factor=25.0)
-        return self.add(
-            "molecule_relax", relax.level, settings, {"geometry": found}, label=f"{name} at {relax.level}", **about
-        )
+        about = self._molecule_cost(name, relax.level, open_shell=True, factor=25.0)
+        label = f"{name}, {'oxidised' if charge > 0 else 'reduced'} at {relax.level}"
+        wish = {**settings, "connectivity": "reported"}
+        geometry = self.add("molecule_relax", relax.level, wish, {"geometry": start}, label=label, **about)
+        thermo = self.tier.thermochemistry
+        if thermo is not None and thermo.ions == "own":
+            geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
+        return geometry
 
     def molecule_energy(
         self,
@@ -130,27 +209,31 @@ class Planner:
         level: str,
         environment: str = "",
         *,
+        geometry: Spec | None = None,
+        index: int = 0,
         charge: int | None = None,
         multiplicity: int | None = None,
         real: Sequence[int] | None = None,
         ghosts: Sequence[int] = (),
         note: str = "",
+        step: str = "molecule_energy",
     ) -> Spec:
-        """Energy and orbitals at the geometry of a species; of some of its atoms (real), others leaving their basis (ghosts)."""
+        """Energy and orbitals at a geometry of a species (its own unless given); of some of its atoms (real), others leaving their basis (ghosts)."""
         surroundings = self.config.environments[environment] if environment else None
         continuum = surroundings is not None and surroundings.model is not None
-        multiplicity = multiplicity if multiplicity is not None else self.config.species[name].multiplicity
+        multiplicity = multiplicity if multiplicity is not None else self.multiplicity(name)
         settings = {
             "charge": charge if charge is not None else self.charge(name),
             "multiplicity": multiplicity,
             "environment": surroundings.settings() if surroundings else None,
-            "index": 0,
+            "index": index,
             "real_atoms": list(real) if real is not None else None,
             "ghost_atoms": list(ghosts),
         }
         label = f"{name} at {level}" + (f" in {environment}" if continuum else "") + (f", {note}" if note else "")
         about = self._molecule_cost(name, level, open_shell=multiplicity > 1, continuum=continuum)
-        return self.add("molecule_energy", level, settings, {"geometry": self.geometry(name)}, label=label, **about)
+        source = geometry if geometry is not None else self.geometry(name)
+        return self.add(step, level, settings, {"geometry": source}, label=label, **about)
 
     def fragments(self, name: str, level: str) -> dict[str, Spec]:
         """Energies for counterpoise and deformation of `whole -> ion + remainder` at the geometry of the whole.

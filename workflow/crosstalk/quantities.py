@@ -48,6 +48,18 @@ QUANTITIES = _declare(
         decimals=3,
     ),
     Quantity(
+        "homo_outside",
+        "",
+        "share of the HOMO's density outside the van der Waals envelope (Bondi radii times 1.2)",
+        decimals=3,
+    ),
+    Quantity(
+        "lumo_outside",
+        "",
+        "the same of the LUMO: a valence orbital has most of it inside, a dipole-bound or continuum state outside",
+        decimals=3,
+    ),
+    Quantity(
         "dipole_debye", "D", "magnitude of the electric dipole moment; for ions about the centre of mass", decimals=4
     ),
     Quantity("s_squared", "hbar^2", "expectation value of S^2 of the Kohn-Sham determinant", decimals=4),
@@ -60,7 +72,39 @@ QUANTITIES = _declare(
     Quantity(
         "weights", "", "Boltzmann weights of the distinct minima at 298.15 K (degeneracy included); sum 1", ("n_found",)
     ),
+    Quantity(
+        "degeneracies",
+        "",
+        "labelled minima of each shape, mirror images and rotamers alike, by their greatest common divisor: inverse order of the point group",
+        ("n_found",),
+        decimals=0,
+    ),
+    Quantity(
+        "discovery",
+        "",
+        "how many of the distinct minima were known after start k; non-decreasing, ends at n_found",
+        ("n_starts",),
+        decimals=0,
+    ),
+    Quantity("n_reranked", "", "conformers whose energy was computed at the better level", decimals=0),
     Quantity("n_rejected", "", "starts whose relaxed structure lost its connectivity or did not converge", decimals=0),
+    Quantity(
+        "frequencies_cm1",
+        "1/cm",
+        "harmonic wavenumbers, ascending; imaginary ones negative; none for an atom",
+        ("n_modes",),
+        decimals=1,
+    ),
+    Quantity("n_imaginary", "", "imaginary modes that are no noise", decimals=0),
+    Quantity(
+        "inertia_amu_angstrom2",
+        "amu Angstrom^2",
+        "principal moments of inertia, ascending; 0 for an atom and along a linear molecule",
+        ("3",),
+        decimals=3,
+    ),
+    Quantity("symmetry_number", "", "rotational symmetry number", decimals=0),
+    Quantity("mass_amu", "amu", "mass", decimals=4),
     # slabs
     Quantity("n_atoms", "", "number of atoms", decimals=0),
     Quantity("area_angstrom2", "Angstrom^2", "area of the surface cell", decimals=4),
@@ -107,6 +151,34 @@ QUANTITIES = _declare(
         "E(remainder at the geometry of the whole) - E(remainder relaxed); >= 0, contained in e_bind_ev",
     ),
     Quantity("e_bind_dispersion_ev", "eV", "dispersion part of e_bind_ev; positive = dispersion binds"),
+    Quantity("h_bind_ev", "eV", "enthalpy of binding at 298.15 K, gas phase; positive = bound"),
+    Quantity(
+        "g_bind_ev",
+        "eV",
+        "free energy of binding at 298.15 K: 1 bar in the gas phase, 1 mol/l in a continuum; positive = bound",
+    ),
+    Quantity("g_bind_kcal_mol", "kcal/mol", "g_bind_ev in kcal/mol", decimals=3),
+    Quantity(
+        "exchange_ev",
+        "eV",
+        "energy of handing the ion over to the solvent, whole + solvent -> remainder + solvent with ion; positive = costs",
+    ),
+    Quantity("g_exchange_ev", "eV", "free energy of the same at 298.15 K; positive = costs"),
+    Quantity("delta_e_ev", "eV", "electronic energy of products minus reactants; negative = releases energy"),
+    Quantity("delta_e_kcal_mol", "kcal/mol", "delta_e_ev in kcal/mol", decimals=3),
+    Quantity("delta_h_ev", "eV", "the same with enthalpies at 298.15 K, gas phase"),
+    Quantity(
+        "delta_g_ev", "eV", "the same with free energies at 298.15 K: 1 bar in the gas phase, 1 mol/l in a continuum"
+    ),
+    Quantity("delta_g_kcal_mol", "kcal/mol", "delta_g_ev in kcal/mol", decimals=3),
+    Quantity(
+        "vertical_ev", "eV", "energy to remove an electron, or gained by adding one, at the geometry of the neutral"
+    ),
+    Quantity("adiabatic_ev", "eV", "the same with the ion relaxed"),
+    Quantity("potential_v", "V", "redox potential against Li/Li+"),
+    Quantity("li_reference_v", "V", "absolute potential of Li/Li+ that was subtracted", decimals=3),
+    Quantity("homo_average_ev", "eV", "homo_ev averaged over conformers with their Boltzmann weights at 298.15 K"),
+    Quantity("lumo_average_ev", "eV", "lumo_ev averaged over conformers with their Boltzmann weights at 298.15 K"),
     Quantity("e_ads_ev", "eV", "E(slab+molecule) - E(slab) - E(molecule, same box); negative = bound"),
     Quantity("e_disp_ev", "eV", "dispersion part of e_ads_ev"),
     Quantity("n_poses", "", "distinct poses that reached the final level", decimals=0),

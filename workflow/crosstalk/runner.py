@@ -14,7 +14,7 @@ from crosstalk import __version__
 from crosstalk.errors import CrosstalkError, PhysicsFailure
 from crosstalk.record import Outcome, Record, Store
 from crosstalk.spec import Spec
-from crosstalk.steps import Input, function
+from crosstalk.steps import STEPS, Input, function
 
 #: Packages whose version can change a number, by engine.
 PACKAGES: dict[str, tuple[str, ...]] = {
@@ -56,11 +56,15 @@ def gather_inputs(spec: Spec, store: Store) -> dict[str, Input]:
     inputs = {}
     for role, key in spec.inputs.items():
         record = store.load(key)
+        if not record.usable and STEPS[spec.step].optional:
+            continue
         if not record.usable:
             raise PhysicsFailure(
                 "blocked", f"{record.spec.label or record.spec.step}: {record.status} ({record.reason})"
             )
         inputs[role] = Input(record, store.structures(record))
+    if lost := {role.split()[0] for role in spec.inputs} - {role.split()[0] for role in inputs}:
+        raise PhysicsFailure("blocked", f"no usable input of the kind {', '.join(sorted(lost))}")
     return inputs
 
 

@@ -10,10 +10,19 @@ and raises `PhysicsFailure` or returns an `Outcome`. Any other exception is a de
 Settings by step (JSON types; energies eV, lengths Angstrom; `level` is a level's identity from levels.yaml):
 
 conformers       species {smiles | symbols+positions, charge, multiplicity}, level (xtb), sampling
-                 {max_embeddings, seed, energy_window_ev, fmax_ev_per_angstrom, max_steps}
+                 {max_embeddings, seed, energy_window_ev, fmax_ev_per_angstrom, max_steps, patience (optional: starts in a row
+                 that must find nothing new before the search ends)}
 ion_pairs        as conformers; SMILES with monatomic cations apart: anion embedded, cations placed at donor atoms. Atoms: those of
                  the anion first (RDKit order, hydrogens last), then the cations in SMILES order
-molecule_relax   charge, multiplicity, level, environment, index, fmax_ev_per_angstrom, max_steps; input geometry
+complexes        as conformers, but smiles: [A, B]; B placed around A at van der Waals contact. Atoms: A, then B, each in its order
+given            species {symbols, positions, charge, multiplicity}: a structure that is used as it is
+rerank           charge, multiplicity, level, environment, window_ev (of the search's energies), keep; input geometry
+molecule_relax   charge, multiplicity, level, environment, index, fmax_ev_per_angstrom, max_steps, connectivity (optional:
+                 "reported", a changed connectivity is a result and no failure); input geometry
+ensemble         nothing; inputs "search 0" and "relaxed 0", "relaxed 1", ... of which those that failed or do not exist are left out
+hessian          charge, multiplicity, level, environment, index, fmax_ev_per_angstrom, max_steps (of the relaxation along an
+                 imaginary mode); input geometry. Structures: the minimum, then the other structures of the input
+orbitals         as molecule_energy; artefacts: cube files of the frontier orbitals
 molecule_energy  charge, multiplicity, level, environment (null | {model, epsilon}), index, real_atoms (null = all),
                  ghost_atoms ([]); input geometry
 slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below}
@@ -55,6 +64,7 @@ class Step:
     rule      the Snakemake rule that runs it
     functions engine -> "module:function"; which engines can do it
     sources   modules whose code decides the numbers; a test asks for a decision on `revision` when they change
+    optional  inputs that came to no number are left out, as long as one of each kind (first word of the role) is there
     """
 
     name: str
@@ -62,17 +72,30 @@ class Step:
     revision: int
     functions: Mapping[str, str]
     sources: tuple[str, ...] = field(default=())
+    optional: bool = False
 
 
 _STEPS = [
-    Step("conformers", "search_conformers", 1, {"xtb": "crosstalk.engines.xtb:conformers"},
-         ("engines.xtb", "structures.molecules", "structures.conformers", "structures.graphs")),
-    Step("ion_pairs", "pair_ions", 1, {"xtb": "crosstalk.engines.xtb:ion_pairs"},
-         ("engines.xtb", "structures.molecules", "structures.conformers", "structures.ion_pairs", "structures.graphs")),
-    Step("molecule_relax", "relax_molecules", 1, {"pyscf": "crosstalk.engines.pyscf:molecule_relax"},
-         ("engines.pyscf", "engines.scf", "engines.corrections", "structures.graphs")),
-    Step("molecule_energy", "compute_molecules", 1, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
-         ("engines.pyscf", "engines.scf", "engines.corrections")),
+    Step("conformers", "search_conformers", 2, {"xtb": "crosstalk.engines.xtb_search:conformers"},
+         ("engines.xtb", "engines.xtb_search", "structures.molecules", "structures.conformers", "structures.graphs")),
+    Step("ion_pairs", "pair_ions", 2, {"xtb": "crosstalk.engines.xtb_search:ion_pairs"},
+         ("engines.xtb", "engines.xtb_search", "structures.molecules", "structures.conformers", "structures.ion_pairs", "structures.graphs")),
+    Step("complexes", "pair_ions", 1, {"xtb": "crosstalk.engines.xtb_search:complexes"},
+         ("engines.xtb", "engines.xtb_search", "structures.molecules", "structures.conformers", "structures.ion_pairs", "structures.complexes",
+          "structures.graphs")),
+    Step("given", "search_conformers", 1, {"none": "crosstalk.structures.ensembles:given"}, ("structures.ensembles",)),
+    Step("rerank", "relax_molecules", 1, {"pyscf": "crosstalk.engines.pyscf:rerank"},
+         ("engines.pyscf", "engines.scf", "engines.dual_grid", "engines.corrections", "structures.conformers")),
+    Step("molecule_relax", "relax_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_relax"},
+         ("engines.pyscf", "engines.scf", "engines.dual_grid", "engines.corrections", "structures.graphs")),
+    Step("ensemble", "relax_molecules", 1, {"none": "crosstalk.structures.ensembles:ensemble"},
+         ("structures.ensembles", "structures.conformers"), optional=True),
+    Step("hessian", "relax_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_hessian:hessian"},
+         ("engines.pyscf_hessian", "engines.pyscf", "engines.scf", "engines.dual_grid", "engines.corrections", "structures.graphs")),
+    Step("orbitals", "compute_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_orbitals:orbitals"},
+         ("engines.pyscf_orbitals", "structures.envelope", "engines.pyscf", "engines.scf", "engines.dual_grid", "engines.corrections")),
+    Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
+         ("engines.pyscf", "engines.scf", "engines.dual_grid", "engines.corrections")),
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
          ("structures.slabs", "engines.gpaw", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},

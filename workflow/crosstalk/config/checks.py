@@ -20,7 +20,7 @@ from crosstalk.structures import molecules
 def check(config: Config) -> list[str]:
     """All problems, one line each: file, entry, key, what is allowed, nearest spelling."""
     problems: list[str] = []
-    for part in (_species, _surfaces, _levels, _tiers, _campaigns, check_references, check_claims):
+    for part in (_species, _reactions, _surfaces, _levels, _tiers, _campaigns, check_references, check_claims):
         problems += part(config)
     if not problems:  # needs names that resolve
         problems += _elements(config)
@@ -39,6 +39,7 @@ def _species(config: Config) -> Iterator[str]:
             try:
                 symbols, own = molecules.symbols_of(species.smiles), molecules.charge_of(species.smiles)
                 molecules.is_ion_pair(species.smiles)
+                molecules.refuse_open_stereo(species.smiles)
             except ValueError as error:
                 yield f"{where}: key 'smiles': {error}"
                 continue
@@ -89,6 +90,34 @@ def _dissociation(
         yield f"{where}: atoms or charge do not balance: {name} {whole} {charge:+d}; {' + '.join(names)} {total} {sum(formulas[n][1] for n in names):+d}"
 
 
+def _reactions(config: Config) -> Iterator[str]:
+    from crosstalk.observables.reactions import ELECTRON, stoichiometry
+
+    yield from twins("reactions.yaml: reactions", {n: stoichiometry(r) for n, r in config.reactions.items()})
+    for name, reaction in config.reactions.items():
+        where = f"reactions.yaml: reactions '{name}'"
+        sides = {"reactants": reaction.reactants, "products": reaction.products}
+        bad = [(k, s) for k, side in sides.items() for s in side if s != ELECTRON and s not in config.species]
+        for key, species in bad:
+            yield unknown(f"{where}: key '{key}'", "species (or e-)", species, config.species)
+        if bad:
+            continue
+        total: dict[str, int] = {}
+        charge = reaction.reactants.get(ELECTRON, 0) - reaction.products.get(ELECTRON, 0)
+        for species, count in stoichiometry(reaction).items():
+            charge += count * _charge(config, species)
+            for element in _elements_of(config, "species", species):
+                total[element] = total.get(element, 0) + count
+        if charge or any(total.values()):
+            off = ", ".join(f"{element} {count:+d}" for element, count in total.items() if count)
+            yield f"{where}: does not balance: products minus reactants: {off or 'atoms balance'}, charge {charge:+d}"
+
+
+def _charge(config: Config, name: str) -> int:
+    species = config.species[name]
+    return species.charge if species.charge is not None else molecules.charge_of(species.smiles or "")
+
+
 # -- surfaces and levels -----------------------------------------------------------------------------------------
 
 
@@ -137,6 +166,8 @@ def _tiers(config: Config) -> Iterator[str]:
             parts.append(("slabs", tier.slabs.level, ("gpaw", "xtb")))
         if tier.poses:
             parts.append(("poses", tier.poses.level, ("xtb",)))
+        if tier.thermochemistry and not tier.geometry:
+            yield f"{where}: thermochemistry needs the section 'geometry': frequencies are those of its level"
         for key, section in tier.observables.items():
             if key not in observables():
                 yield unknown(f"{where}: key 'observables'", "observable", key, observables())
@@ -146,6 +177,11 @@ def _tiers(config: Config) -> Iterator[str]:
             if settings is None:
                 continue
             parts += [(f"observables.{key}.levels", level, observables()[key].engines) for level in settings.levels]
+            for partner in {p for names in getattr(settings, "partners", {}).values() for p in names}:
+                if partner not in config.species:
+                    yield unknown(f"{where}: observables.{key}.partners", "species", partner, config.species)
+                elif config.species[partner].smiles is None:
+                    yield f"{where}: observables.{key}.partners: '{partner}' needs a SMILES"
             if getattr(settings, "geometry", None):
                 parts.append((f"observables.{key}.geometry", settings.geometry.level, ("gpaw",)))
             for environment in getattr(settings, "environments", []):
@@ -244,7 +280,7 @@ def _elements(config: Config) -> Iterator[str]:
             settings: Any = observable.section.model_validate(tier.observables[table])
             wanted = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}
             levels = {level: config.levels[level] for level in settings.levels}
-            if table in ("frontier", "binding") and tier.geometry:
+            if "pyscf" in observable.engines and tier.geometry:
                 levels[tier.geometry.level] = config.levels[tier.geometry.level]
             if tier.slabs and tier.slabs.level and "surfaces" in wanted:
                 levels[tier.slabs.level] = config.levels[tier.slabs.level]
@@ -260,6 +296,12 @@ def _elements(config: Config) -> Iterator[str]:
 
 
 def _elements_of(config: Config, kind: str, name: str) -> list[str]:
+    if kind == "reactions":
+        from crosstalk.observables.reactions import stoichiometry
+
+        return [
+            e for species in stoichiometry(config.reactions[name]) for e in _elements_of(config, "species", species)
+        ]
     if kind == "species":
         species = config.species[name]
         return list(

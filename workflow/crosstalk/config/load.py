@@ -28,6 +28,7 @@ class Config:
     tiers: dict[str, m.Tier]
     references: dict[str, m.Reference]
     claims: dict[str, m.Claim]
+    reactions: dict[str, m.Reaction] = field(default_factory=dict)
     structures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -85,7 +86,13 @@ def load(folder: Path | str = "config") -> Config:
             [f"{folder}: no such folder; crosstalk looks for config/ where it is started, or give --config-dir"]
         )
     broken: set[str] = set()
-    files = {name: _typed(folder / f"{name}.yaml", model, problems, broken) for name, model in m.FILES.items()}
+    files = {
+        name: _typed(folder, f"{name}.yaml", model, problems, broken)
+        for name, model in m.FILES.items()
+        if name not in m.OPTIONAL or (folder / f"{name}.yaml").exists()
+    }
+    for path in sorted((folder / "sets").glob("*/*.yaml")):
+        _add_set(folder, path, files, problems, broken)
     campaigns = dict(files["config"].get("campaigns", {}))
     for path in sorted((folder / "campaigns").glob("*.yaml")):
         if path.stem in campaigns:
@@ -98,12 +105,13 @@ def load(folder: Path | str = "config") -> Config:
         default=files["config"].get("default", ""),
         campaigns=campaigns,
         species=files["species"].get("species", {}),
-        surfaces=files["surfaces"].get("surfaces", {}),
+        surfaces=files.get("surfaces", {}).get("surfaces", {}),
         levels=files["levels"].get("levels", {}),
         environments=files["levels"].get("environments", {}),
         tiers=files["levels"].get("tiers", {}),
-        references=files["references"].get("references", {}),
-        claims=files["claims"].get("claims", {}),
+        references=files.get("references", {}).get("references", {}),
+        claims=files.get("claims", {}).get("claims", {}),
+        reactions=files.get("reactions", {}).get("reactions", {}),
     )
     if all(files.values()):  # a file that cannot be read would only echo through all others
         problems += [line for line in checks.check(config) if not any(f"'{name}';" in line for name in broken)]
@@ -112,36 +120,49 @@ def load(folder: Path | str = "config") -> Config:
     return config
 
 
-def _typed(path: Path, model: type[m.Model], problems: list[str], broken: set[str]) -> dict[str, Any]:
+def _add_set(folder: Path, path: Path, files: dict[str, dict[str, Any]], problems: list[str], broken: set[str]) -> None:
+    """Add the entries of config/sets/NAME/FILE.yaml to those of FILE.yaml."""
+    name = str(path.relative_to(folder))
+    if path.stem not in m.IN_SETS:
+        problems.append(f"{name}: a set may hold {', '.join(m.IN_SETS)}{nearest(path.stem, m.IN_SETS)}")
+        return
+    found = _typed(folder, name, m.FILES[path.stem], problems, broken).get(path.stem, {})
+    entries = files.setdefault(path.stem, {}).setdefault(path.stem, {})
+    problems += [f"{name}: duplicate name '{entry}': it is in another file too" for entry in found if entry in entries]
+    entries |= {entry: value for entry, value in found.items() if entry not in entries}
+
+
+def _typed(folder: Path, name: str, model: type[m.Model], problems: list[str], broken: set[str]) -> dict[str, Any]:
     """Entry by entry, so that one bad entry does not hide the others. Returns top-level key -> typed content.
 
     `broken` gets the names (and groups) of entries that were left out, so that nobody calls them unknown.
     """
-    data = read_yaml(path, problems, path.name)
+    path = folder / name
+    data = read_yaml(path, problems, name)
     if not isinstance(data, dict):
         if data is not None or path.exists():
-            problems.append(f"{path.name}: needs the keys {', '.join(model.model_fields)}")
+            problems.append(f"{name}: needs the keys {', '.join(model.model_fields)}")
         return {}
     result: dict[str, Any] = {}
     for key in data:
         if key not in model.model_fields:
             problems.append(
-                f"{path.name}: unknown key '{key}'; allowed: {', '.join(model.model_fields)}{nearest(key, model.model_fields)}"
+                f"{name}: unknown key '{key}'; allowed: {', '.join(model.model_fields)}{nearest(key, model.model_fields)}"
             )
     for key, info in model.model_fields.items():
         if key not in data:
-            problems.append(f"{path.name}: the key '{key}' is missing")
+            problems.append(f"{name}: the key '{key}' is missing")
             continue
         value = data[key]
         arguments = getattr(info.annotation, "__args__", None)
         if arguments is None:  # a plain value
-            checked = _validate(info.annotation, value, f"{path.name}: {key}", problems)
+            checked = _validate(info.annotation, value, f"{name}: {key}", problems)
             if checked is not None:
                 result[key] = checked
         elif not isinstance(value, dict):
-            problems.append(f"{path.name}: '{key}' must be a mapping of names to entries")
+            problems.append(f"{name}: '{key}' must be a mapping of names to entries")
         else:
-            result[key] = dict(_entries(path.name, key, value, arguments[1], problems, broken))
+            result[key] = dict(_entries(name, key, value, arguments[1], problems, broken))
     return result
 
 

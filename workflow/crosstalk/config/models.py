@@ -53,6 +53,7 @@ class Species(Described):
     )
     multiplicity: Count = Field(1, description="spin multiplicity 2S+1")
     dissociation: Dissociation | None = Field(None, description="for ion binding energies")
+    fixed: bool = Field(False, description="the geometry is used as it is: no search, no relaxation, no frequencies")
 
     @model_validator(mode="after")
     def _one_structure(self) -> "Species":
@@ -60,6 +61,8 @@ class Species(Described):
             raise ValueError("give exactly one of smiles, geometry")
         if self.geometry is not None and self.charge is None:
             raise ValueError("a species with a geometry needs its charge")
+        if self.fixed and self.geometry is None:
+            raise ValueError("fixed is for a species with a geometry")
         return self
 
 
@@ -208,11 +211,34 @@ class Relaxation(Model):
     max_steps: Count = 200
 
 
+class MolecularGeometry(Relaxation):
+    """Molecular geometries: conformers put in order at this level, the lowest ones relaxed."""
+
+    rerank_window_ev: Positive | None = Field(
+        None, description="conformers of the search within this are put in order at this level; null: only its lowest"
+    )
+    rerank_keep: Count = Field(1, description="conformers that are relaxed, from the lowest up")
+
+
+class Thermochemistry(Model):
+    """Frequencies at the level of the geometries; every geometry is then a true minimum."""
+
+    temperature_k: Positive = 298.15
+    ions: Literal["neutral", "own"] = Field(
+        "own",
+        description="thermal corrections of ionised molecules: their own, or those of the neutral (a saving, and said so)",
+    )
+
+
 class ConformerSearch(Model):
     """ETKDGv3 embeddings or sampled ion pairs, relaxed and deduplicated."""
 
     level: str
     max_embeddings: Count = Field(30, description="largest number of starting structures")
+    patience: Count | None = Field(
+        None,
+        description="go on until this many starts in a row find no new minimum; null: a number fixed by the rotors",
+    )
     seed: int = Field(7, ge=0)
     energy_window_ev: Positive = Field(0.2, description="conformers kept above the lowest, eV")
     fmax_ev_per_angstrom: Positive = 0.01
@@ -246,7 +272,12 @@ class Tier(Model):
 
     title: str = ""
     conformers: ConformerSearch
-    geometry: Relaxation | None = Field(None, description="molecular geometries; null: those of the conformer search")
+    geometry: MolecularGeometry | None = Field(
+        None, description="molecular geometries; null: those of the conformer search"
+    )
+    thermochemistry: Thermochemistry | None = Field(
+        None, description="frequencies and free energies; null: electronic energies alone"
+    )
     slabs: SlabRelaxation | None = None
     poses: PoseSearch | None = None
     observables: dict[str, dict[str, Any]] = Field(description="observable -> its settings (levels and environments)")
@@ -275,8 +306,17 @@ class CampaignFile(Model):
     campaigns: dict[str, Campaign]
 
 
+class Reaction(Described):
+    """reactants -> products with their numbers; e- is a free electron of zero energy. Atoms and charge must balance."""
+
+    reactants: dict[str, Count] = Field(min_length=1)
+    products: dict[str, Count] = Field(min_length=1)
+
+
 class Reference(Model):
     """A value to compare with."""
+
+    groups: list[str] = Field(default_factory=list, description="validation sets that it belongs to")
 
     table: str = Field(description="table that holds our value")
     where: dict[str, str] = Field(description="column -> value: which rows")
@@ -304,6 +344,10 @@ class Claim(Model):
     flag: str | None = Field(None, description="column whose flag makes a row no evidence (e.g. an unbound LUMO)")
     error_bar: NonNegative | None = Field(None, description="uncertainty of the difference, in the quantity's unit")
     error_source: str = Field("", description="where the error bar comes from")
+    validation: str | None = Field(
+        None,
+        description="group of references whose errors at the same level are the error bar; error_bar is for levels without",
+    )
     not_computable: str | None = Field(None, description="reason, when no observable answers the claim")
     notes: str = ""
 
@@ -326,6 +370,10 @@ class SurfacesFile(Model):
     surfaces: dict[str, Surface]
 
 
+class ReactionsFile(Model):
+    reactions: dict[str, Reaction]
+
+
 class ReferencesFile(Model):
     references: dict[str, Reference]
 
@@ -334,12 +382,17 @@ class ClaimsFile(Model):
     claims: dict[str, Claim]
 
 
+#: Files that a config may do without.
+OPTIONAL = ("reactions", "surfaces", "references", "claims")
+#: Files that config/sets/NAME/ may hold: their entries are added to those of the files of that name.
+IN_SETS = ("species", "surfaces", "reactions", "references", "claims")
 #: file name -> model; the JSON schemas in workflow/schemas are made from these.
 FILES: dict[str, type[Model]] = {
     "config": CampaignFile,
     "species": SpeciesFile,
     "surfaces": SurfacesFile,
     "levels": LevelsFile,
+    "reactions": ReactionsFile,
     "references": ReferencesFile,
     "claims": ClaimsFile,
 }

@@ -14,6 +14,7 @@ NAMING = {
     "species": "species",
     "adsorbate": "species",
     "surface": "surfaces",
+    "reaction": "reactions",
     "level": "levels",
     "environment": "environments",
 }
@@ -76,6 +77,9 @@ def check_claims(config: Config) -> Iterator[str]:
         for column, values in (claim.others or {}).items():
             for value in values:
                 yield from _selector(f"{where}: key 'others.{column}'", claim.table, column, value, config)
+        sets = {group: None for reference in config.references.values() for group in reference.groups}
+        if claim.validation is not None and claim.validation not in sets:
+            yield unknown(f"{where}: key 'validation'", "group of references", claim.validation, sets)
         for column in [*claim.within, *([claim.flag] if claim.flag else [])]:
             if column not in observables()[claim.table].columns:
                 yield unknown(where, f"column of {claim.table}", column, observables()[claim.table].columns)

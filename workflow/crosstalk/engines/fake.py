@@ -6,6 +6,7 @@ The same spec gives the same numbers; a label that holds "fail!" ends as not con
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -20,6 +21,12 @@ from crosstalk.structures.molecules import symbols_of
 RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "conformers": {"energy_ev": (-500, -400)},
     "ion_pairs": {"energy_ev": (-500, -400)},
+    "complexes": {"energy_ev": (-500, -400)},
+    "given": {},
+    "rerank": {"energy_ev": (-9000, -8000)},
+    "ensemble": {"energy_ev": (-9000, -8000)},
+    "hessian": {"energy_ev": (-9000, -8000), "mass_amu": (18, 200), "symmetry_number": (1, 2)},
+    "orbitals": {"homo_ev": (-12, -8), "lumo_ev": (-1, 2)},
     "molecule_relax": {"energy_ev": (-9000, -8000), "dispersion_ev": (-0.3, 0), "n_steps": (5, 20), "max_force_ev_per_angstrom": (0, 0.02)},
     "molecule_energy": {
         "energy_ev": (-9000, -8000), "dispersion_ev": (-0.3, 0), "homo_ev": (-12, -8), "lumo_ev": (-1, 2), "gap_ev": (8, 12),
@@ -42,7 +49,12 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
         raise RuntimeError("the fake engine was asked to crash")
     if "fail!" in spec.label:
         raise PhysicsFailure("not_converged", "the fake engine was asked to fail")
-    quantities = {name: random.uniform(*limits) for name, limits in RANGES[spec.step].items()}
+    quantities: dict[str, Any] = {name: random.uniform(*limits) for name, limits in RANGES[spec.step].items()}
+    if spec.step == "hessian":
+        quantities |= {
+            "frequencies_cm1": sorted(random.uniform(100, 3000, 3)),
+            "inertia_amu_angstrom2": [10.0, 20.0, 30.0],
+        }
     return Outcome(
         quantities=quantities, gates=[Gate("fake", True)], rungs=["fake"], structures=_structures(spec, inputs)
     )
@@ -50,9 +62,11 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
 
 def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
     """Atoms in a row: right composition, no meaning."""
-    if spec.step in ("conformers", "ion_pairs"):
+    if spec.step in ("conformers", "ion_pairs", "complexes", "given"):
         species = spec.settings["species"]
-        symbols = species.get("symbols") or symbols_of(species["smiles"])
+        smiles = species.get("smiles", [])
+        parts = smiles if isinstance(smiles, list) else [smiles]
+        symbols = species.get("symbols") or [symbol for part in parts for symbol in symbols_of(part)]
         return [Atoms(symbols, positions=[[1.5 * i, 0, 0] for i in range(len(symbols))])]
     if spec.step == "slab":
         return [Atoms("C2", positions=[[0, 0, 5], [0, 1.4, 5]], cell=[2.5, 2.5, 10], pbc=(True, True, False))]

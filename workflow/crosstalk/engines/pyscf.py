@@ -15,7 +15,7 @@ import numpy as np
 
 from crosstalk.engines import corrections, scf
 from crosstalk.errors import EngineError, PhysicsFailure
-from crosstalk.record import Gate, Outcome
+from crosstalk.record import Gate, Outcome, write_atomically
 from crosstalk.units import BOHR_ANGSTROM, DEBYE_E_ANGSTROM, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -40,16 +40,53 @@ SYMMETRY_BREAKING = 0.01
 
 def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     """Step `molecule_energy`: energy and frontier orbitals at a fixed geometry, with ghost atoms where asked for."""
-    found = _geometry(spec, inputs)
+    found = geometry_of(spec, inputs)
     if isinstance(found, Outcome):
         return found
     problem = Problem.of(spec.settings, found, folder)
     if problem.molecule.nelectron == 0:
         return Outcome(quantities=_bare_nuclei(problem), gates=[Gate("scf_converged", True, True, True)])
-    with _until_finished(folder):
+    with until_finished(folder):
         solution = scf.solve(problem.mean_field(), problem.level, folder)
         outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, _spin_gate(solution.field)])
         outcome.quantities = _energies(problem, solution.field) | _orbitals(problem, solution.field)
+    return outcome
+
+
+def rerank(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
+    """Step `rerank`: conformers within `window_ev` of the lowest, as they are, put in the order of a better level.
+
+    Energies of finished conformers survive a kill. Weights are those of the new energies and the search's degeneracies.
+    """
+    from crosstalk.structures import conformers
+
+    settings, found = spec.settings, inputs["geometry"]
+    above = found.record.quantities.get("relative_energies_ev", [0.0])
+    inside = [k for k in range(len(found.structures)) if above[k] <= settings["window_ev"]]
+    energies, rungs, gates = [], [], []
+    notes = folder / "energies.json"
+    known: dict[str, float] = json.loads(notes.read_text()) if notes.exists() else {}
+    for index in inside:
+        if str(index) not in known:
+            problem = Problem.of(settings, found.structures[index], folder)
+            with until_finished(folder):
+                solution = scf.solve(problem.mean_field(), problem.level, folder)
+            rungs, gates = [*rungs, *solution.rungs], [*gates, *solution.gates, _spin_gate(solution.field)]
+            known[str(index)] = _energies(problem, solution.field)["energy_ev"]
+            write_atomically(notes, json.dumps(known).encode())
+        energies.append(known[str(index)])
+    notes.unlink()
+    order = sorted(range(len(inside)), key=lambda k: energies[k])[: settings["keep"]]
+    relative = [energies[k] - energies[order[0]] for k in order]
+    degeneracies = [found.record.quantities.get("degeneracies", [1] * len(above))[inside[k]] for k in order]
+    outcome = Outcome(
+        structures=[found.structures[inside[k]] for k in order], rungs=sorted(set(rungs), key=rungs.index)
+    )
+    outcome.gates = [gate for gate in gates if not gate.passed] or gates[:3]
+    outcome.quantities = {
+        "energy_ev": energies[order[0]], "relative_energies_ev": relative, "degeneracies": degeneracies,
+        "weights": conformers.weights(relative, degeneracies), "n_found": len(order), "n_reranked": len(inside),
+    }  # fmt: skip
     return outcome
 
 
@@ -57,27 +94,38 @@ def molecule_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
     """Step `molecule_relax`: the nearest minimum, in translation-rotation internal coordinates (geomeTRIC).
 
     Ends when no force exceeds `fmax_ev_per_angstrom`; raises PhysicsFailure("not_converged") after `max_steps`. A
-    structure whose covalent connectivity changed is returned with that status.
+    structure whose covalent connectivity changed is returned with that status; with setting connectivity "reported" it is
+    a result like any other, and the gate says what it became.
     """
-    from crosstalk.structures import graphs
-
-    start, settings = _geometry(spec, inputs), spec.settings
+    start, settings = geometry_of(spec, inputs), spec.settings
     if isinstance(start, Outcome):
         return start
     surface = Surface(settings, _off_symmetry(start), folder)
-    with _until_finished(folder):
-        _minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
+    with until_finished(folder):
+        minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
         problem, mf, gates = surface.last()
         rungs = scf.Journal(folder / "scf.json").rungs
     final = start.copy()
     final.positions = surface.points[-1].positions
     final.set_tags(0)
-    became = graphs.compare(start, final)
-    outcome = Outcome(became.status, became.text, structures=[final], rungs=rungs, gates=gates)
+    failure, kept = kept_bonds(start, final, settings.get("connectivity", "kept"))
+    outcome = Outcome(*failure, structures=[final], rungs=rungs, gates=[*gates, *kept])
     outcome.quantities = _energies(problem, mf) if mf is not None else _bare_nuclei(problem)
     force = surface.points[-1].max_force
     outcome.quantities |= {"n_steps": len(surface.points) - 1, "max_force_ev_per_angstrom": force}
     return outcome
+
+
+def kept_bonds(start: "Atoms", final: "Atoms", rule: str) -> tuple[tuple[str, str], list[Gate]]:
+    """(status, reason) and the gate "connectivity" of what a relaxation came to; rule "kept": other bonds are a failure."""
+    from crosstalk.structures import graphs
+
+    became = graphs.compare(start, final)
+    if became.status == "ok":
+        return ("ok", ""), [Gate("connectivity", True, "kept", "kept")]
+    text = f"{became.status}: {became.text}; now {graphs.composition(final)}"
+    status = ("ok", "") if rule == "reported" else (became.status, became.text)
+    return status, [Gate("connectivity", False, text, "kept")]
 
 
 def _off_symmetry(atoms: "Atoms") -> "Atoms":
@@ -88,7 +136,7 @@ def _off_symmetry(atoms: "Atoms") -> "Atoms":
 
 
 @contextmanager
-def _until_finished(folder: Path) -> Iterator[None]:
+def until_finished(folder: Path) -> Iterator[None]:
     """Keep what a killed run goes on from, and remove it when the calculation ends, by a number or by its failure."""
     try:
         yield
@@ -98,7 +146,7 @@ def _until_finished(folder: Path) -> Iterator[None]:
     scf.forget(folder)
 
 
-def _geometry(spec: "Spec", inputs: Mapping[str, "Input"]) -> "Atoms | Outcome":
+def geometry_of(spec: "Spec", inputs: Mapping[str, "Input"]) -> "Atoms | Outcome":
     """The structure that the spec asks for, or the outcome "absent"."""
     structures, index = inputs["geometry"].structures, spec.settings["index"]
     if index >= len(structures):
@@ -283,7 +331,9 @@ class Surface:
         if solution is None:
             return Point(positions, float(problem.molecule.energy_nuc()) * HARTREE_EV, gradient)
         energy = float(solution.field.e_tot) * HARTREE_EV + sum(terms.values())
-        gradient = gradient + np.asarray(solution.field.nuc_grad_method().kernel()) * (HARTREE_EV / BOHR_ANGSTROM)
+        slope = solution.field.nuc_grad_method()
+        slope.grid_response = True  # without it r2SCAN's forces are off by up to 0.02 eV/Angstrom, more than the limit
+        gradient = gradient + np.asarray(slope.kernel()) * (HARTREE_EV / BOHR_ANGSTROM)
         return Point(positions, energy, gradient)
 
     def _solve(self, positions: np.ndarray) -> tuple[Problem, scf.Solution | None]:
@@ -320,7 +370,7 @@ class _Arrived(Exception):
     """The forces are small enough."""
 
 
-def _minimise(surface: Surface, fmax: float, max_steps: int) -> None:
+def minimise(surface: Surface, fmax: float, max_steps: int) -> None:
     """Walk on `surface` until the largest force is at most `fmax` (eV/Angstrom)."""
     if surface.at(surface.start.positions.copy()).max_force <= fmax or len(surface.start) == 1:
         return

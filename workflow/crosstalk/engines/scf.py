@@ -6,8 +6,9 @@ Rungs, each tried only when the one before did not converge: "diis", "level_shif
 "second_order" (augmented-Hessian Newton). A converged field may be a saddle point: the lowest eigenvalue of the orbital
 Hessian says so, and the rung "stability_followed" goes downhill from there.
 
-A cold start converges on a coarse grid first. Most of an SCF is work on the grid, so this costs little, and open shells
-that begin in the wrong symmetry leave it before the fine grid is paid for. The Hessian (J. Chem. Phys. 1977, 66, 3045)
+Most of an SCF is work on the grid, so the cycles run on a coarse one that is corrected to the answer of the fine one
+(`engines.dual_grid`); a cold start converges on the bare coarse grid first, where open shells that begin in the wrong
+symmetry leave it. The Hessian (J. Chem. Phys. 1977, 66, 3045)
 takes its exchange-correlation part from the coarse grid too, since only a sign matters: that moves clear instabilities
 by a per cent and zero modes (degenerate open shells) by up to 2e-3, so a negative one is confirmed on a finer grid.
 """
@@ -21,7 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from crosstalk.engines import dual_grid
 from crosstalk.engines.corrections import REPLACED_VV10
+from crosstalk.engines.dual_grid import COARSE_GRID, on_coarse_grid
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Gate, write_atomically
 
@@ -30,7 +33,6 @@ FOLLOWED = "stability_followed"
 #: Hartree. Wide enough to stop occupied and virtual orbitals from changing places, small enough to converge.
 LEVEL_SHIFT = 0.3
 DIIS_VECTORS = 12
-COARSE_GRID = 0
 CONFIRMING_GRID = 1
 #: The VV10 integral is smooth but quadratic in points: two levels below the functional's grid the hydrogen bond of two
 #: waters is converged to 2e-7 hartree at a tenth of the time; three levels below it is off by 2e-5.
@@ -142,6 +144,8 @@ def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None
     density: initial guess; without one the checkpoint of a killed run in `folder` goes on, else the start is cold.
     Raises PhysicsFailure("not_converged") when no rung helps.
     """
+    if level["density_fit"]:
+        mf.with_df.build()  # else a field without exact exchange computes its integrals anew in every cycle
     checkpoint, journal = folder / "scf.chk", Journal(folder / "scf.json")
     first = RUNGS[0]
     if density is None:
@@ -151,7 +155,7 @@ def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None
         else:
             density = _coarse_density(mf, level, journal)
     mf.chkfile = str(checkpoint)
-    change = climb(mf, density, journal, first)
+    change = _converge(mf, density, journal, first)
     if not mf.converged:
         text = f"SCF not converged after {', '.join(RUNGS)} of {mf.max_cycle} cycles each"
         raise PhysicsFailure("not_converged", f"{text}; last energy change {change:.0e} hartree")
@@ -162,6 +166,18 @@ def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None
             raise PhysicsFailure("not_converged", "SCF not converged when its instability was followed")
         gates.append(Gate("stable", kind == "none", kind, "none"))
     return Solution(mf, journal.rungs, gates)
+
+
+def _converge(mf: Any, density: np.ndarray, journal: "Journal", first: str = RUNGS[0]) -> float:
+    """Converge `mf` on two grids, or on the fine one alone where that fails. Returns the last change of the energy."""
+    change = [float("nan")]
+
+    def iterate(field: Any, start: np.ndarray) -> None:
+        change[0] = climb(field, start, journal, first)
+
+    if not dual_grid.converge(mf, density, iterate):
+        change[0] = climb(mf, density, journal, first)
+    return change[0]
 
 
 class Journal:
@@ -234,16 +250,6 @@ def _coarse_density(mf: Any, level: Level, journal: Journal) -> np.ndarray:
     return coarse.make_rdm1()
 
 
-def on_coarse_grid(mf: Any, grid: int = COARSE_GRID) -> Any:
-    """A copy of `mf` on a coarse grid, without VV10 (which hardly moves an orbital and is slow)."""
-    from pyscf import dft
-
-    coarse = mf.copy()
-    coarse.grids = dft.gen_grid.Grids(mf.mol).set(level=grid).build(with_non0tab=True)
-    coarse.nlc = 0
-    return coarse
-
-
 def settle(mf: Any, journal: Journal) -> str:
     """Follow internal instabilities of a converged `mf` until there are none; returns what `diagnose` finds at the end.
 
@@ -254,7 +260,13 @@ def settle(mf: Any, journal: Journal) -> str:
         if kind != "internal":
             return kind
         journal.add(FOLLOWED)
-        newton(mf, _rotated(mf, mode))
+        coarse = on_coarse_grid(mf)
+        newton(coarse, _rotated(mf, mode))
+        if mf.grids.level == COARSE_GRID and not mf.do_nlc():
+            mf.converged, mf.e_tot = coarse.converged, coarse.e_tot
+            mf.mo_energy, mf.mo_coeff, mf.mo_occ = coarse.mo_energy, coarse.mo_coeff, coarse.mo_occ
+        else:
+            _converge(mf, coarse.make_rdm1(), journal)
         if not mf.converged:
             return kind
     return diagnose(mf)[0]

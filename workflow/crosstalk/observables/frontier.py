@@ -8,6 +8,7 @@ from pydantic import Field
 from crosstalk.config.models import Model, PyscfLevel
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.quantities import combine
+from crosstalk.record import Record
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
@@ -17,6 +18,11 @@ class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
     ionisation: list[str] | None = Field(
         None, description="those of the levels that give the ionisation energy too; null: all"
+    )
+    average: int = Field(
+        1,
+        ge=1,
+        description="conformers, from the lowest up, that Boltzmann averages are taken over; 1: the lowest alone",
     )
 
 
@@ -28,10 +34,10 @@ class Frontier(Observable):
     section = Settings
     columns = (
         "species", "level", "homo_ev", "lumo_ev", "gap_ev", "ip_vertical_ev", "lumo_flag", "lumo_extent_angstrom", "dipole_debye",
-        *CLOSING,
+        "homo_average_ev", "lumo_average_ev", *CLOSING,
     )  # fmt: skip
     sign = (
-        "Kohn-Sham eigenvalues of the neutral against vacuum, gas phase, lowest conformer; rows of different levels are never compared. "
+        "Kohn-Sham eigenvalues of the neutral against vacuum, gas phase, lowest conformer (averages: over the lowest conformers, Boltzmann weights at 298.15 K); rows of different levels are never compared. "
         "lumo_flag: 'unbound' is a positive eigenvalue, 'diffuse' one from a basis with diffuse functions (a dipole-bound or continuum state, "
         "not the orbital that a battery reduces). ip_vertical_ev = E(cation) - E(neutral) at the neutral's geometry, positive."
     )
@@ -41,11 +47,13 @@ class Frontier(Observable):
             for level in settings.levels:
                 specs = {"neutral": planner.molecule_energy(name, level)}
                 if settings.ionisation is None or level in settings.ionisation:
-                    charge, multiplicity = planner.charge(name), planner.config.species[name].multiplicity
-                    ion = 2 if multiplicity == 1 else multiplicity - 1
-                    specs["cation"] = planner.molecule_energy(
-                        name, level, charge=charge + 1, multiplicity=ion, note="vertical cation"
-                    )
+                    ion: Any = {"charge": planner.charge(name) + 1, "multiplicity": planner.ionised(name)}
+                    specs["cation"] = planner.molecule_energy(name, level, **ion, note="vertically oxidised")
+                if settings.average > 1 and planner.geometry(name).step != "given" and len(planner.symbols(name)) > 1:
+                    specs["ensemble"] = planner.ensemble(name)
+                    for k in range(1, settings.average):
+                        note = f"conformer {k + 1}"
+                        specs[note] = planner.molecule_energy(name, level, index=k, note=note)
                 model = planner.config.levels[level]
                 diffuse = isinstance(model, PyscfLevel) and has_diffuse_functions(model.basis)
                 yield Entry(self.name, {"species": name, "level": level}, specs, {"diffuse": diffuse})
@@ -63,11 +71,27 @@ class Frontier(Observable):
             row["lumo_flag"] = " ".join(flags)
         if "cation" in records and usable(records, "neutral", "cation"):
             row["ip_vertical_ev"] = combine("energy_ev", [(1, records["cation"]), (-1, records["neutral"])])
-        return close(row, self.columns, records, "neutral")
+        others = {role: record for role, record in records.items() if role in ("neutral", "cation")}
+        return close(row | _averages(records), self.columns, others, "neutral")
 
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
         others = [level for level in settings.ionisation or [] if level not in settings.levels]
         return [f"ionisation: '{level}' is not among its levels: {', '.join(settings.levels)}" for level in others]
+
+
+def _averages(records: Mapping[str, Record]) -> Row:
+    """Boltzmann averages over the conformers that there are; none where one of them failed."""
+    weights = records["ensemble"].quantities.get("weights") if "ensemble" in records else None
+    roles = ["neutral", *(role for role in records if role.startswith("conformer"))]
+    there = [role for role in roles if records[role].status != "absent"]
+    if weights is None or not usable(records, *there):
+        return {}
+    shares = [(records[role].quantities, w) for role, w in zip(there, weights, strict=False)]
+    total = sum(w for _, w in shares)
+    mean = {
+        name: sum(w * q[name] for q, w in shares) / total for name in ("homo_ev", "lumo_ev") if name in shares[0][0]
+    }
+    return {name.replace("_ev", "_average_ev"): value for name, value in mean.items()}
 
 
 def has_diffuse_functions(basis: str) -> bool:

@@ -111,6 +111,12 @@ def compare(before: Atoms, after: Atoms) -> Change:
     return _change(after, near, broken, formed)
 
 
+def composition(atoms: Atoms) -> str:
+    """The covalent fragments of a geometry by their formulas, largest first, e.g. "C2H4O + CO2"."""
+    groups = sorted(pieces(len(atoms), connectivity(atoms)), key=lambda group: (-len(group), group[0]))
+    return " + ".join(atoms[group].get_chemical_formula() for group in groups)
+
+
 def adsorption_class(start: Atoms, relaxed: Atoms) -> tuple[str, str]:
     """What became of an adsorbate (tag 1) on a slab (other tags): its class and the reason.
 

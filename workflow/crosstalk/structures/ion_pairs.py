@@ -110,10 +110,12 @@ def starts(smiles: str, max_embeddings: int, seed: int) -> list[Atoms]:
     The first cation goes through all sites in turn, strongest first; the others draw theirs by weight. Raises
     PhysicsFailure when a start cannot be built.
     """
-    return [_start(smiles, seed, k) for k in range(n_starts(smiles, max_embeddings))]
+    return [start(smiles, seed, k) for k in range(n_starts(smiles, max_embeddings))]
 
 
-def _start(smiles: str, seed: int, index: int) -> Atoms:
+def start(smiles: str, seed: int, index: int, free: bool = False) -> Atoms:
+    """Starting structure `index`, as `starts` gives it (`free`: see `conformers.embed`). Raises PhysicsFailure when it
+    cannot be built."""
     parts = molecules.fragments(smiles)
     mol, donors = molecules.parse(parts.main), donors_of(smiles)
     cations = [_symbol(cation) for cation in parts.cations]
@@ -123,7 +125,8 @@ def _start(smiles: str, seed: int, index: int) -> Atoms:
         first = index if attempt < conformers.MAX_ATTEMPTS // 2 else None
         chosen = _chosen(mol, donors, cations, first, random)
         try:
-            positions = conformers.embed(mol, conformers.seed_of(seed, attempt), index, _spanned(mol, cations, chosen))
+            own_seed, bounds = conformers.seed_of(seed, attempt), _spanned(mol, cations, chosen)
+            positions = conformers.embed(mol, own_seed, index, bounds, free)
         except PhysicsFailure:
             continue  # these chelates cannot be met at once: other sites
         atoms = Atoms([atom.GetSymbol() for atom in mol.GetAtoms()], positions)

@@ -85,6 +85,11 @@ def _is_monatomic_cation(smiles: str) -> bool:
     return mol.GetNumAtoms() == 1 and atom.GetFormalCharge() > 0 and atom.GetSymbol() not in COVALENT
 
 
+def is_metal_cation(smiles: str) -> bool:
+    """True for a single positive metal ion, which sits on donor atoms instead of beside a molecule."""
+    return "." not in smiles and _is_monatomic_cation(smiles)
+
+
 def is_ion_pair(smiles: str) -> bool:
     """True for a main fragment with at least one monatomic cation apart. Raises ValueError as `fragments` does."""
     return bool(fragments(smiles).cations)
@@ -173,3 +178,63 @@ def ring_torsions(smiles: str) -> int:
     mol = _parsed(fragments(smiles).main)
     rings = mol.GetRingInfo().BondRings()
     return sum(len(ring) - 3 for ring in rings if not any(mol.GetBondWithIdx(i).GetIsAromatic() for i in ring))
+
+
+@dataclass(frozen=True)
+class OpenStereo:
+    """Stereo elements that a SMILES leaves open: atoms and bonds (as atom pairs), by their index in the SMILES.
+
+    n_centres is the number of all stereocentres, specified ones included.
+    """
+
+    centres: tuple[int, ...]
+    double_bonds: tuple[tuple[int, int], ...]
+    n_centres: int
+
+
+def open_stereo(smiles: str) -> OpenStereo:
+    """Stereocentres and double bonds whose configuration a SMILES leaves open; fragments may be apart."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        mol = Chem.RemoveHs(_parsed(smiles))
+        found = list(Chem.FindPotentialStereo(mol))
+    atoms = [info for info in found if info.type.name.startswith("Atom_") and not _resonant(mol, info.centeredOn)]
+    bonds = [mol.GetBondWithIdx(info.centeredOn) for info in found if info.type.name == "Bond_Double" and _open(info)]
+    return OpenStereo(
+        tuple(sorted(info.centeredOn for info in atoms if _open(info))),
+        tuple(sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in bonds)),
+        len(atoms),
+    )
+
+
+def _open(info: "Chem.StereoInfo") -> bool:
+    return info.specified.name != "Specified"
+
+
+def _resonant(mol: "Chem.Mol", centre: int) -> bool:
+    """True for an atom with two terminal neighbours of one element: no stereocentre, though the formula draws them
+    differently (=O and -O- at phosphorus)."""
+    ends = [(n.GetSymbol(), n.GetTotalNumHs()) for n in mol.GetAtomWithIdx(centre).GetNeighbors() if n.GetDegree() == 1]
+    return len(set(ends)) < len(ends)
+
+
+def refuse_open_stereo(*smiles: str) -> None:
+    """Raise ValueError where species that are searched together would mix diastereomers, with advice.
+
+    One open centre and no other is fine: its two configurations are mirror images, and have one energy.
+    """
+    found = [open_stereo(one) for one in smiles]
+    n_centres = sum(one.n_centres for one in found)
+    for text, one in zip(smiles, found, strict=True):
+        if one.double_bonds:
+            pairs = ", ".join(f"{i}={j}" for i, j in one.double_bonds)
+            raise ValueError(
+                f"'{text}' leaves the double bond {pairs} (atoms counted from 0) open: write E or Z, as in F/C=C/F"
+            )
+        if one.centres and n_centres > 1:
+            atoms = ", ".join(map(str, one.centres))
+            raise ValueError(
+                f"'{text}' leaves the stereocentres at atoms {atoms} (counted from 0) open, which would mix "
+                f"diastereomers ({n_centres} stereocentres in all): write them, as in C[C@H](O)[C@@H](C)F"
+            )

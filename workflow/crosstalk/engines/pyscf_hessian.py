@@ -1,0 +1,200 @@
+"""Molecular Hessians with PySCF: vibrations, and minima that are minima.
+
+Analytic second derivatives of the density-fitted energy; those of dispersion and basis-set corrections are differences of
+their gradients. The exchange-correlation part is integrated on HESSIAN_GRID and the orbitals' response on RESPONSE_GRID.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crosstalk.engines import dual_grid, scf
+from crosstalk.engines import pyscf as engine
+from crosstalk.errors import PhysicsFailure
+from crosstalk.record import Gate, Outcome, write_atomically
+from crosstalk.units import BOHR_ANGSTROM, FORCE_CONSTANT_CM1, HARTREE_EV
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from crosstalk.spec import Spec
+    from crosstalk.steps import Input
+
+#: PySCF leaves out how the grid's weights follow the nuclei. For methanol at r2SCAN that costs up to 102/cm on grid 2,
+#: 42 on 3, 7 on 4 and 4 on 5, against differences of exact gradients; the response may stay on the coarsest grid.
+HESSIAN_GRID = 4
+RESPONSE_GRID = 0
+#: Residual of the coupled-perturbed equations (norm, hartree); frequencies then stand to 0.1/cm.
+RESPONSE_TOLERANCE = 1e-5
+#: Step of the differences of the corrections' gradients, Angstrom.
+STEP = 0.01
+#: An imaginary mode of a smaller wavenumber (1/cm) is noise of grids and forces on a flat surface, counted as a soft mode.
+NOISE_CM1 = 30.0
+#: Imaginary modes are followed so often, and the first step along one has this length, Angstrom.
+MAX_FOLLOWED = 2
+FIRST_STEP = 0.2
+#: A molecule is linear when its smallest moment of inertia is below this part of its largest.
+LINEAR = 2e-3
+#: Two structures are the same shape within this deviation of atoms, Angstrom, when a symmetry operation is looked for.
+SYMMETRY_TOLERANCE = 0.05
+
+
+def hessian(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
+    """Step `hessian`: frequencies at a relaxed geometry. Where a mode is imaginary the structure goes downhill along it,
+    is relaxed again, and the frequencies are those of what it leads to. The first structure of the outcome is the minimum."""
+    start, settings = engine.geometry_of(spec, inputs), spec.settings
+    if isinstance(start, Outcome):
+        return start
+    others = [s for k, s in enumerate(inputs["geometry"].structures) if k != settings["index"]]
+    if len(start) == 1:
+        return Outcome(
+            quantities=_shape(start, []),
+            gates=[Gate("true_minimum", True, 0.0, -NOISE_CM1, "1/cm")],
+            structures=[start, *others],
+        )
+    atoms, rungs = start, []
+    with engine.until_finished(folder):
+        vibrations = _vibrations(settings, atoms, folder, 0)
+        for attempt in range(1, MAX_FOLLOWED + 1):
+            if vibrations.frequencies[0] > -NOISE_CM1:
+                break
+            rungs.append("imaginary_mode_followed")
+            atoms = _downhill(settings, atoms, vibrations, folder, attempt)
+            vibrations = _vibrations(settings, atoms, folder, attempt)
+    lowest = round(float(vibrations.frequencies[0]), 1)
+    outcome = Outcome(rungs=sorted(set(rungs)), structures=[atoms, *others])
+    outcome.gates = [
+        Gate("true_minimum", lowest > -NOISE_CM1, lowest, -NOISE_CM1, "1/cm"),
+        *engine.kept_bonds(start, atoms, "reported")[1],
+    ]
+    frequencies = np.where(abs(vibrations.frequencies) < NOISE_CM1, abs(vibrations.frequencies), vibrations.frequencies)
+    outcome.quantities = _shape(atoms, sorted(frequencies.tolist())) | {"energy_ev": vibrations.energy}
+    return outcome
+
+
+@dataclass
+class Vibrations:
+    """energy (eV), frequencies (1/cm, ascending, imaginary negative), displacements (mode, atom, 3), norm 1 each."""
+
+    energy: float
+    frequencies: np.ndarray
+    displacements: np.ndarray
+
+
+def _vibrations(settings: Mapping[str, Any], atoms: "Atoms", folder: Path, attempt: int) -> Vibrations:
+    """Of `atoms` (relaxed); a Hessian that a killed run finished is taken up."""
+    path = folder / f"hessian-{attempt}.json"
+    stored = json.loads(path.read_text()) if path.exists() else None
+    if stored is None or abs(np.array(stored["positions"]) - atoms.positions).max() > engine.SAME_POINT:
+        energy, matrix = second_derivatives(settings, atoms, folder)
+        stored = {"positions": atoms.positions.tolist(), "energy": energy, "matrix": matrix.tolist()}
+        write_atomically(path, json.dumps(stored).encode())
+    frequencies, displacements = normal_modes(atoms, np.array(stored["matrix"]))
+    return Vibrations(stored["energy"], frequencies, displacements)
+
+
+def second_derivatives(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> tuple[float, np.ndarray]:
+    """Energy (eV) and Hessian (3n, 3n; eV/Angstrom^2) at a geometry. Raises PhysicsFailure when the SCF does not converge."""
+    problem = engine.Problem.of(settings, atoms, folder)
+    solution = scf.solve(problem.mean_field(), problem.level, folder)
+    scf.forget(folder)
+    mf = dual_grid.on_coarse_grid(solution.field, HESSIAN_GRID)
+    mf.nlc, mf.conv_tol_cpscf = solution.field.nlc, RESPONSE_TOLERANCE
+    mf.gen_response = dual_grid.on_coarse_grid(solution.field, RESPONSE_GRID).gen_response
+    matrix = np.asarray(mf.Hessian().kernel()).transpose(0, 2, 1, 3).reshape(3 * len(atoms), -1)
+    matrix = matrix * (HARTREE_EV / BOHR_ANGSTROM**2) + _of_corrections(settings, atoms, folder)
+    terms, _ = problem.corrections()
+    return float(solution.field.e_tot) * HARTREE_EV + sum(terms.values()), (matrix + matrix.T) / 2
+
+
+def _of_corrections(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> np.ndarray:
+    """Hessian (3n, 3n) of dispersion and basis-set corrections, eV/Angstrom^2."""
+    rows = []
+    for index in range(3 * len(atoms)):
+        sides = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[index // 3, index % 3] += sign * STEP
+            sides.append(engine.Problem.of(settings, moved, folder).corrections()[1].ravel())
+        rows.append((sides[0] - sides[1]) / (2 * STEP))
+    return np.array(rows)
+
+
+def normal_modes(atoms: "Atoms", matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies (1/cm, ascending, imaginary ones negative) and Cartesian displacements (mode, atom, 3) of a Hessian
+    (eV/Angstrom^2), translations and rotations projected out."""
+    roots = np.repeat(np.sqrt(atoms.get_masses()), 3)
+    vibrations = _internal_space(atoms)
+    values, vectors = np.linalg.eigh(vibrations.T @ (matrix / np.outer(roots, roots)) @ vibrations)
+    frequencies = np.sign(values) * np.sqrt(abs(values)) * FORCE_CONSTANT_CM1
+    displacements = ((vibrations @ vectors) / roots[:, None]).T.reshape(len(values), len(atoms), 3)
+    return frequencies, displacements / np.linalg.norm(displacements, axis=(1, 2))[:, None, None]
+
+
+def _internal_space(atoms: "Atoms") -> np.ndarray:
+    """Orthonormal columns of mass-weighted displacements without translation and rotation: (3n, 3n - 6), -5 when linear."""
+    masses, centred = atoms.get_masses(), atoms.positions - atoms.get_center_of_mass()
+    outer = [np.tile(axis, (len(atoms), 1)) for axis in np.eye(3)]
+    outer += [np.cross(axis, centred) for axis in np.eye(3)]
+    rigid = np.array([(np.sqrt(masses)[:, None] * motion).ravel() for motion in outer]).T
+    left, _, _ = np.linalg.svd(rigid, full_matrices=True)
+    return left[:, 5 if is_linear(atoms) else 6 :]
+
+
+def is_linear(atoms: "Atoms") -> bool:
+    """True when one moment of inertia all but vanishes."""
+    moments = atoms.get_moments_of_inertia()
+    return bool(moments[0] < LINEAR * moments[2])
+
+
+def _downhill(
+    settings: Mapping[str, Any], atoms: "Atoms", vibrations: Vibrations, folder: Path, attempt: int
+) -> "Atoms":
+    """The lower of the two minima that the lowest mode leads to."""
+    ends = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions += sign * FIRST_STEP * vibrations.displacements[0] / abs(vibrations.displacements[0]).max()
+        part = folder / f"follow-{attempt}{'-+'[sign > 0]}"
+        part.mkdir(exist_ok=True)
+        surface = engine.Surface(settings, moved, part)
+        try:
+            engine.minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
+        except PhysicsFailure:
+            continue
+        moved.positions = surface.points[-1].positions
+        ends.append((surface.points[-1].energy, sign, moved))
+    if not ends:
+        raise PhysicsFailure(
+            "not_converged", f"geometry: no minimum along the imaginary mode of {vibrations.frequencies[0]:.0f}/cm"
+        )
+    return min(ends, key=lambda end: end[:2])[2]
+
+
+def _shape(atoms: "Atoms", frequencies: list[float]) -> dict[str, Any]:
+    """What thermal corrections need beside the energy (`crosstalk.thermochemistry`)."""
+    moments = np.zeros(3) if len(atoms) == 1 else atoms.get_moments_of_inertia()
+    if len(atoms) > 1 and is_linear(atoms):
+        moments[0] = 0.0
+    return {
+        "frequencies_cm1": frequencies,
+        "n_imaginary": sum(f < 0 for f in frequencies),
+        "inertia_amu_angstrom2": moments.tolist(),
+        "symmetry_number": symmetry_number(atoms),
+        "mass_amu": float(atoms.get_masses().sum()),
+    }
+
+
+def symmetry_number(atoms: "Atoms") -> int:
+    """Rotational symmetry number of a molecule."""
+    if len(atoms) == 1:
+        return 1
+    from pymatgen.core import Molecule
+    from pymatgen.symmetry.analyzer import PointGroupAnalyzer
+
+    molecule = Molecule(list(atoms.symbols), atoms.positions)
+    return int(PointGroupAnalyzer(molecule, tolerance=SYMMETRY_TOLERANCE).get_rotational_symmetry_number())

@@ -1,0 +1,139 @@
+"""Oxidation and reduction: vertical and adiabatic energies, potentials against Li/Li+, and what the ion becomes.
+
+For a species alone and with a partner bound to it (Li+, the salt's anion): an electrolyte molecule is hardly ever alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from crosstalk.config.models import Model
+from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
+from crosstalk.observables.free_energy import sums, thermal_spec
+from crosstalk.quantities import combine
+from crosstalk.record import Record
+from crosstalk.units import ROOM_TEMPERATURE_K
+
+if TYPE_CHECKING:
+    from crosstalk.plan import Planner
+
+Process = Literal["oxidation", "reduction"]
+BARE = "bare"
+#: Charge that the species gains.
+CHARGE = {"oxidation": 1, "reduction": -1}
+
+
+class Settings(Model):
+    levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
+    environments: list[str] = Field(min_length=1, description="environments; potentials are for continua")
+    processes: list[Process] = Field(default_factory=lambda: ["oxidation", "reduction"], description="what is done")
+    partners: dict[Process, list[str]] = Field(
+        default_factory=dict, description="process -> species that are bound to the subject, beside the subject alone"
+    )
+    li_reference_v: float = Field(
+        1.40, description="absolute potential of Li/Li+ in V; 4.44 - 3.04, the literature spreads 1.37 to 1.46"
+    )
+
+
+class Redox(Observable):
+    name = "redox"
+    title = "Oxidation and reduction"
+    subjects = {"species": "species"}
+    engines = ("pyscf",)
+    section = Settings
+    columns = (
+        "species", "partner", "process", "level", "environment", "vertical_ev", "adiabatic_ev", "potential_v", "mechanism", "product",
+        "thermal", "li_reference_v", *CLOSING,
+    )  # fmt: skip
+    sign = (
+        "Oxidation: energy to remove an electron, positive. Reduction: E(neutral) - E(with the electron), positive = the electron is bound. "
+        "vertical: at the geometry of the neutral; adiabatic: the ion relaxed (gas-phase geometry). potential_v against Li/Li+: "
+        "free energy to oxidise, or free energy released by reduction, per electron, minus li_reference_v; in a continuum at 1 mol/l. "
+        "mechanism 'direct': the ion keeps the bonds of the neutral; 'coupled': it fell apart or an atom moved, and the potential is that of "
+        "oxidation or reduction to the product named. thermal: whose vibrations the free energies have."
+    )
+
+    def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
+        for name in subjects["species"]:
+            for process in settings.processes:
+                for partner in (BARE, *settings.partners.get(process, [])):
+                    for level in settings.levels:
+                        for environment in settings.environments:
+                            yield self._entry(planner, settings, name, partner, process, level, environment)
+
+    def _entry(
+        self,
+        planner: "Planner",
+        settings: Settings,
+        name: str,
+        partner: str,
+        process: str,
+        level: str,
+        environment: str,
+    ) -> Entry:
+        whole = name if partner == BARE else planner.beside(name, partner)
+        charge = CHARGE[process]
+        word = "oxidised" if charge > 0 else "reduced"
+        ion: Any = {"charge": planner.charge(whole) + charge, "multiplicity": planner.ionised(whole)}
+        specs = {
+            "before": planner.molecule_energy(whole, level, environment),
+            "vertical": planner.molecule_energy(whole, level, environment, **ion, note=f"vertically {word}"),
+            "after": planner.molecule_energy(
+                whole, level, environment, geometry=planner.ion_geometry(whole, charge), **ion, note=word
+            ),
+            "relaxed": planner.ion_geometry(whole, charge),
+        }
+        if planner.config.environments[environment].model is not None:
+            del specs["vertical"]  # the continuum would have relaxed, which is not vertical
+        thermal = {
+            "thermal before": thermal_spec(planner, whole),
+            "thermal after": thermal_spec(planner, whole, charge),
+        }
+        kept = {role: spec for role, spec in thermal.items() if spec is not None}
+        thermo = planner.tier.thermochemistry
+        facts = {
+            "sign": charge,
+            "solution": planner.config.environments[environment].model is not None,
+            "temperature_k": thermo.temperature_k if thermo else ROOM_TEMPERATURE_K,
+            "thermal": "none" if thermo is None or not kept else thermo.ions,
+            "li_reference_v": settings.li_reference_v,
+        }
+        subject = {"species": name, "partner": partner, "process": process, "level": level, "environment": environment}
+        return Entry(self.name, subject, specs | (kept if len(kept) == len(thermal) else {}), facts)
+
+    def row(self, entry: Entry, read: Read) -> Row:
+        records = {role: read(spec) for role, spec in entry.specs.items()}
+        sign, facts = entry.facts["sign"], entry.facts
+        row: Row = dict(entry.subject) | {"thermal": facts["thermal"]}
+        if "vertical" in records and usable(records, "before", "vertical"):
+            row["vertical_ev"] = sign * combine("energy_ev", [(1, records["vertical"]), (-1, records["before"])])
+        if usable(records, "before", "after", "relaxed"):
+            electronic = combine("energy_ev", [(1, records["after"]), (-1, records["before"])])
+            row["adiabatic_ev"] = sign * electronic
+            row["mechanism"], row["product"] = became(records["relaxed"])
+            if facts["solution"]:
+                row |= {
+                    "potential_v": self._potential(records, facts, electronic),
+                    "li_reference_v": facts["li_reference_v"],
+                }
+        return close(row, self.columns, records, "after")
+
+    def _potential(self, records: Mapping[str, Record], facts: Mapping[str, Any], electronic: float) -> float | None:
+        """V against Li/Li+. Without free energies the electronic difference stands for them; the row says so."""
+        difference: float | None = electronic
+        if facts["thermal"] == "own":
+            found = sums([(1, "after"), (-1, "before")], records, facts["temperature_k"], solution=True)
+            difference = found[2] if found else None
+        return None if difference is None else facts["sign"] * difference - facts["li_reference_v"]
+
+
+def became(record: Record) -> tuple[str, str]:
+    """Mechanism and product that the relaxation of an ion says in its gate "connectivity"."""
+    gate = next((gate for gate in record.gates if gate.name == "connectivity"), None)
+    if gate is None or gate.passed:
+        return "direct", ""
+    return "coupled", str(gate.value)
+
+
+OBSERVABLE = Redox()
