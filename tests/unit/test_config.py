@@ -65,7 +65,13 @@ MISTAKES = [
     ("config", "campaigns.quick.observables", {}, ["empty campaign"]),
     ("config", "campaigns.quick.observables.frontier.species", [], ["empty", "species"]),
     ("config", "campaigns.quick.observables.binding.species", ["EC"], ["'EC'", "no dissociation"]),
-    ("config", "campaigns.quick.observables.redox", {"species": ["EC"]}, ["unknown observable 'redox'", "frontier"]),
+    ("config", "campaigns.quick.observables.redux", {"species": ["EC"]}, ["unknown observable 'redux'", "did you mean 'redox'"]),
+    ("reactions", "reactions.opf2-lmc.products.LiF", 2, ["reactions.yaml", "'opf2-lmc'", "does not balance", "Li +1"]),
+    ("reactions", "reactions.opf2-lmc.products.LiFF", 1, ["'opf2-lmc'", "unknown species", "did you mean 'LiF'"]),
+    ("species", "species.EC.fixed", True, ["'EC'", "fixed is for a species with a geometry"]),
+    ("claims", "claims.homo-order.validation", "validation-ionization", ["'homo-order'", "did you mean 'validation-ionisation'"]),
+    ("levels", "tiers.standard.observables.redox.partners.oxidation", ["PF66-"], ["partners", "did you mean 'PF6-'"]),
+    ("levels", "tiers.standard.observables.binding.exchange", "EC", ["exchange", "must be a species with a dissociation"]),
     ("config", "default", "fast", ["unknown campaign 'fast'"]),
     ("references", "references.ec-dipole.unit", "C m", ["references.yaml", "'ec-dipole'", "unit", "allowed: D"]),
     ("references", "references.ec-dipole.quantity", "dipole", ["'dipole'", "did you mean 'dipole_debye'"]),
@@ -106,7 +112,7 @@ def test_element_without_basis(config_dir, edit):
 
 def test_duplicate_name(config_dir):
     path = config_dir / "species.yaml"
-    path.write_text(path.read_text() + "\n  EC: {smiles: C}\n")
+    path.write_text(path.read_text() + "\n  EC: {smiles: O=C1OCCO1}\n")
     (line,) = problems(config_dir)
     assert "duplicate name 'EC'" in line and "line" in line
 

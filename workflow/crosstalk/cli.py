@@ -75,7 +75,9 @@ def parser() -> argparse.ArgumentParser:
         ("cite", _cite, "what to cite for a campaign: methods, engines, sources of species and surfaces"),
         ("status", _status, "what is done, running, failed and left"),
     ):
-        of_campaign(add(name, function, text))
+        of_campaign(sub := add(name, function, text))
+        if name == "publish":
+            sub.add_argument("--partial", action="store_true", help="publish an unfinished campaign as far as it goes")
     show = add("show", _show, "print a record by its key's beginning")
     show.add_argument("key")
     schema = add("schema", _schema, "write the JSON schemas of the config files")
@@ -175,7 +177,7 @@ def _publish(options: argparse.Namespace) -> int:
 
     campaign = _campaign_of(options)
     target = Path("results/published", campaign.name)
-    count = publish(campaign.plan, _store_of(campaign), campaign.folder, target)
+    count = publish(campaign.plan, _store_of(campaign), campaign.folder, target, options.partial)
     print(f"{target}: {count} records with tables, figures and summary")
     return 0
 

@@ -3,7 +3,7 @@
 
 rule draw_figures:
     # IN   the records of all jobs
-    # OUT  figures of the three comparisons and of the structures, SVG and PNG
+    # OUT  figures of the comparisons, the validation, the orbitals and the structures, SVG and PNG
     input:
         CAMPAIGN.all_jobs(),
     output:
@@ -13,6 +13,12 @@ rule draw_figures:
         f"results/{CAMPAIGN.name}/figures/binding.png",
         f"results/{CAMPAIGN.name}/figures/adsorption.svg",
         f"results/{CAMPAIGN.name}/figures/adsorption.png",
+        f"results/{CAMPAIGN.name}/figures/redox.svg",
+        f"results/{CAMPAIGN.name}/figures/redox.png",
+        f"results/{CAMPAIGN.name}/figures/validation.svg",
+        f"results/{CAMPAIGN.name}/figures/validation.png",
+        f"results/{CAMPAIGN.name}/figures/orbitals.svg",
+        f"results/{CAMPAIGN.name}/figures/orbitals.png",
         f"results/{CAMPAIGN.name}/figures/structures.svg",
         f"results/{CAMPAIGN.name}/figures/structures.png",
     log:

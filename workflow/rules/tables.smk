@@ -12,6 +12,9 @@ rule tabulate:
         f"results/{CAMPAIGN.name}/tables/binding.csv",
         f"results/{CAMPAIGN.name}/tables/adsorption.csv",
         f"results/{CAMPAIGN.name}/tables/surfaces.csv",
+        f"results/{CAMPAIGN.name}/tables/redox.csv",
+        f"results/{CAMPAIGN.name}/tables/reactions.csv",
+        f"results/{CAMPAIGN.name}/tables/validation.csv",
         f"results/{CAMPAIGN.name}/tables/claims.csv",
         f"results/{CAMPAIGN.name}/tables/references.csv",
     log:

@@ -104,10 +104,13 @@ def _reactions(config: Config) -> Iterator[str]:
             continue
         total: dict[str, int] = {}
         charge = reaction.reactants.get(ELECTRON, 0) - reaction.products.get(ELECTRON, 0)
-        for species, count in stoichiometry(reaction).items():
-            charge += count * _charge(config, species)
-            for element in _elements_of(config, "species", species):
-                total[element] = total.get(element, 0) + count
+        try:
+            for species, count in stoichiometry(reaction).items():
+                charge += count * _charge(config, species)
+                for element in _elements_of(config, "species", species):
+                    total[element] = total.get(element, 0) + count
+        except (ValueError, OSError):
+            continue  # a species that cannot be read was said to be so
         if charge or any(total.values()):
             off = ", ".join(f"{element} {count:+d}" for element, count in total.items() if count)
             yield f"{where}: does not balance: products minus reactants: {off or 'atoms balance'}, charge {charge:+d}"

@@ -32,7 +32,10 @@ class Config:
     structures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-class _Loader(yaml.SafeLoader):
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is
+
+
+class _Loader(_Base):
     """YAML as people mean it: 1e-9 is a number, and a key that comes twice is noticed."""
 
     duplicates: list[tuple[int, str]]
@@ -91,6 +94,7 @@ def load(folder: Path | str = "config") -> Config:
         for name, model in m.FILES.items()
         if name not in m.OPTIONAL or (folder / f"{name}.yaml").exists()
     }
+    readable = all(files.values())
     for path in sorted((folder / "sets").glob("*/*.yaml")):
         _add_set(folder, path, files, problems, broken)
     campaigns = dict(files["config"].get("campaigns", {}))
@@ -113,7 +117,7 @@ def load(folder: Path | str = "config") -> Config:
         claims=files.get("claims", {}).get("claims", {}),
         reactions=files.get("reactions", {}).get("reactions", {}),
     )
-    if all(files.values()):  # a file that cannot be read would only echo through all others
+    if readable:  # a file that cannot be read would only echo through all others
         problems += [line for line in checks.check(config) if not any(f"'{name}';" in line for name in broken)]
     if problems:
         raise ConfigError(problems)

@@ -340,6 +340,10 @@ class Claim(Model):
     relation: Literal["above", "below"] | None = None
     subject: dict[str, str] | None = Field(None, description="column -> name or group")
     others: dict[str, list[str]] | None = Field(None, description="column -> names or groups")
+    threshold: float | None = Field(
+        None, description="a number to compare with, instead of others; in the quantity's unit"
+    )
+    where: dict[str, str] = Field(default_factory=dict, description="column -> value: the rows that the claim is about")
     within: list[str] = Field(default_factory=list, description="columns that agree on both sides of a comparison")
     flag: str | None = Field(None, description="column whose flag makes a row no evidence (e.g. an unbound LUMO)")
     error_bar: NonNegative | None = Field(None, description="uncertainty of the difference, in the quantity's unit")
@@ -353,7 +357,8 @@ class Claim(Model):
 
     @model_validator(mode="after")
     def _complete(self) -> "Claim":
-        needed = ("table", "quantity", "relation", "subject", "others", "error_bar")
+        needed = ["table", "quantity", "relation", "subject", "error_bar"]
+        needed.append("others" if self.threshold is None else "threshold")
         given = [name for name in needed if getattr(self, name) is not None]
         if self.not_computable is None and len(given) != len(needed):
             raise ValueError(f"a claim needs {', '.join(needed)}; or not_computable with a reason")

@@ -63,7 +63,9 @@ def rerank(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome
     settings, found = spec.settings, inputs["geometry"]
     above = found.record.quantities.get("relative_energies_ev", [0.0])
     inside = [k for k in range(len(found.structures)) if above[k] <= settings["window_ev"]]
-    energies, rungs, gates = [], [], []
+    energies: list[float] = []
+    rungs: list[str] = []
+    gates: list[Gate] = []
     notes = folder / "energies.json"
     known: dict[str, float] = json.loads(notes.read_text()) if notes.exists() else {}
     for index in inside:

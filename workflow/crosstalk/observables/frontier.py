@@ -19,6 +19,10 @@ class Settings(Model):
     ionisation: list[str] | None = Field(
         None, description="those of the levels that give the ionisation energy too; null: all"
     )
+    orbitals: list[str] = Field(
+        default_factory=list,
+        description="those of the levels that the frontier orbitals are drawn at, as cube files and pictures",
+    )
     average: int = Field(
         1,
         ge=1,
@@ -49,6 +53,8 @@ class Frontier(Observable):
                 if settings.ionisation is None or level in settings.ionisation:
                     ion: Any = {"charge": planner.charge(name) + 1, "multiplicity": planner.ionised(name)}
                     specs["cation"] = planner.molecule_energy(name, level, **ion, note="vertically oxidised")
+                if level in settings.orbitals and planner.geometry(name).step != "given":
+                    specs["orbitals"] = planner.molecule_energy(name, level, step="orbitals")
                 if settings.average > 1 and planner.geometry(name).step != "given" and len(planner.symbols(name)) > 1:
                     specs["ensemble"] = planner.ensemble(name)
                     for k in range(1, settings.average):
@@ -75,8 +81,9 @@ class Frontier(Observable):
         return close(row | _averages(records), self.columns, others, "neutral")
 
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
-        others = [level for level in settings.ionisation or [] if level not in settings.levels]
-        return [f"ionisation: '{level}' is not among its levels: {', '.join(settings.levels)}" for level in others]
+        wanted = [("ionisation", settings.ionisation or []), ("orbitals", settings.orbitals)]
+        others = [(key, level) for key, levels in wanted for level in levels if level not in settings.levels]
+        return [f"{key}: '{level}' is not among its levels: {', '.join(settings.levels)}" for key, level in others]
 
 
 def _averages(records: Mapping[str, Record]) -> Row:

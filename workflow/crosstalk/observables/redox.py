@@ -27,7 +27,7 @@ CHARGE = {"oxidation": 1, "reduction": -1}
 class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
     environments: list[str] = Field(min_length=1, description="environments; potentials are for continua")
-    processes: list[Process] = Field(default_factory=lambda: ["oxidation", "reduction"], description="what is done")
+    processes: list[Process] = Field(["oxidation", "reduction"], description="what is done")
     partners: dict[Process, list[str]] = Field(
         default_factory=dict, description="process -> species that are bound to the subject, beside the subject alone"
     )

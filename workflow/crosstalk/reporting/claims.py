@@ -17,7 +17,8 @@ from crosstalk.config import models as m
 from crosstalk.config.statements import NAMING
 from crosstalk.observables.base import Row
 from crosstalk.quantities import QUANTITIES
-from crosstalk.reporting.references import members
+from crosstalk.reporting import validation
+from crosstalk.reporting.references import matches, members
 
 HOLDS, CONTRADICTED, UNDECIDED, FLAGGED, NOT_AVAILABLE = (
     "holds",
@@ -65,6 +66,8 @@ class Comparison:
     other: str = ""
     other_value: float | None = None
     margin: float | None = None
+    error_bar: float = 0.0
+    error_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,9 @@ def judge(name: str, rows: Mapping[str, Sequence[Row]], config: Config) -> Verdi
     claim = config.claims[name]
     if claim.not_computable is not None:
         return Verdict(name, NOT_COMPUTABLE, claim.not_computable)
-    table = rows.get(claim.table or "", ())
-    comparisons = tuple(_comparisons(claim, table, config))
+    table = [r for r in rows.get(claim.table or "", ()) if matches(r, claim.where, config)]
+    bars = {str(r.get("level")): validation.error_bar(claim, str(r.get("level")), rows, config) for r in table}
+    comparisons = tuple(_comparisons(claim, table, config, bars))
     if not comparisons:
         return Verdict(name, NOT_COMPUTABLE, f"this campaign computes no {claim.quantity} of what the claim is about")
     verdict = verdict_of([c.outcome for c in comparisons])
@@ -122,7 +126,9 @@ def row(verdict: Verdict, config: Config) -> Row:
 # -- comparisons -------------------------------------------------------------------------------------------------
 
 
-def _comparisons(claim: m.Claim, rows: Sequence[Row], config: Config) -> Iterator[Comparison]:
+def _comparisons(
+    claim: m.Claim, rows: Sequence[Row], config: Config, bars: Mapping[str, tuple[float, str]]
+) -> Iterator[Comparison]:
     """One for every place and every member of the subject. Places come in the order of the rows."""
     wanted = {column: [value] for column, value in (claim.subject or {}).items()}
     subjects, others = _selection(wanted, rows, config), _selection(claim.others or {}, rows, config)
@@ -136,15 +142,21 @@ def _comparisons(claim: m.Claim, rows: Sequence[Row], config: Config) -> Iterato
         for member in subjects:
             first, *rest = [*place, *([_name(member)] if len(subjects) > 1 or not place else [])]
             where = f"{first} ({', '.join(rest)})" if rest else first
-            yield _compare(claim, where, member, [o for o in others if o != member], here)
+            bar = bars[str(here[0].get("level"))]
+            yield _compare(claim, where, member, [o for o in others if o != member], here, bar)
 
 
 def _compare(
-    claim: m.Claim, place: str, subject: Mapping[str, str], others: Sequence[Mapping[str, str]], rows: Sequence[Row]
+    claim: m.Claim,
+    place: str,
+    subject: Mapping[str, str],
+    others: Sequence[Mapping[str, str]],
+    rows: Sequence[Row],
+    bar: tuple[float, str],
 ) -> Comparison:
     """`subject` against all of `others` in the rows of one place."""
     quantity = claim.quantity or ""
-    if not others:
+    if not others and claim.threshold is None:
         return Comparison(place, _name(subject), NOT_AVAILABLE, "nothing to compare with")
     found = [(member, [r for r in rows if _is(r, member)]) for member in (subject, *others)]
     lacking = [
@@ -155,18 +167,20 @@ def _compare(
     (_, mine), *theirs = found
     sign = 1.0 if claim.relation == "above" else -1.0
     value = min((r[quantity] for r in mine), key=lambda x: sign * x)
-    other, other_value = max(
-        ((_name(o), r[quantity]) for o, its in theirs for r in its), key=lambda pair: sign * pair[1]
-    )
+    against = [(_name(o), r[quantity]) for o, its in theirs for r in its]
+    if claim.threshold is not None:
+        against = [("threshold", claim.threshold)]
+    other, other_value = max(against, key=lambda pair: sign * pair[1])
     margin = sign * (value - other_value)
-    error_bar = claim.error_bar or 0.0
+    error_bar = bar[0]
     outcome = HOLDS if margin > error_bar else CONTRADICTED if margin < -error_bar else UNDECIDED
     flags = [
         f"{_name(member)} {r[claim.flag]}" for member, its in found for r in its if claim.flag and r.get(claim.flag)
     ]
     missed = [f"{_name(member)} missed a gate" for member, its in found for r in its if r.get("status") == "gated"]
     why = ", ".join([*flags, *missed])
-    return Comparison(place, _name(subject), FLAGGED if flags else outcome, why, value, other, other_value, margin)
+    found_outcome = FLAGGED if flags else outcome
+    return Comparison(place, _name(subject), found_outcome, why, value, other, other_value, margin, *bar)
 
 
 def _lack(member: Mapping[str, str], rows: Sequence[Row], quantity: str) -> str:
@@ -227,14 +241,15 @@ def _evidence(claim: m.Claim, verdict: str, comparisons: Sequence[Comparison]) -
     if verdict == DEPENDS:
         found = {o: [c.place for c in comparisons if c.outcome == o] for o in WORDS}
         where = "; ".join(f"{WORDS[o]} at {' and '.join(places)}" for o, places in found.items() if places) + ". "
-    bar = f"; error bar {claim.error_bar:g} {_unit(claim)}" if verdict != NOT_COMPUTABLE else ""
+    bars = {f"{c.error_bar:.2g} {_unit(claim)} ({c.error_source})": None for c in comparisons if c.error_source}
+    bar = f"; error bar {', '.join(bars)}" if bars and verdict != NOT_COMPUTABLE else ""
     return where + "; ".join(parts) + bar
 
 
 def _sentence(claim: m.Claim, c: Comparison) -> str:
     """ "place: -8.25 against -7.69 (other): 0.56 eV below, contradicted"."""
     assert c.value is not None and c.other_value is not None and c.margin is not None
-    near = abs(abs(c.margin) - (claim.error_bar or 0.0)) < 0.01
+    near = abs(abs(c.margin) - c.error_bar) < 0.01
     digits = 3 if near else 2
     difference = c.value - c.other_value
     side = "above" if difference > 0 else "below"

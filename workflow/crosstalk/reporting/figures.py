@@ -48,7 +48,9 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
-    """Write folder/figures/{frontier,binding,adsorption,structures}.{svg,png} and figures/structures/*.png."""
+    """Write folder/figures/{frontier,redox,binding,adsorption,validation,orbitals,structures}.{svg,png} and figures/structures/*.png."""
+    from crosstalk.reporting import orbitals, plots
+
     found, target = tables.rows(plan, store), Path(folder) / "figures"
     warning = WARNING if tables.is_fake(plan) else ""
     with matplotlib.rc_context(STYLE):
@@ -56,6 +58,8 @@ def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
             "frontier": frontier(found["frontier"], warning),
             "binding": binding(found["binding"], warning),
             "adsorption": adsorption(found["adsorption"], warning),
+            "redox": plots.redox(found["redox"], warning),
+            "validation": plots.parity(tables.results(plan, found)[1], _sets(plan), warning),
         }
         shown = structures.pictures(plan, store)
         drawn["structures"] = structures.contact_sheet(shown, warning)
@@ -68,7 +72,12 @@ def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
                 names[name] = names.get(name, 0) + 1
                 label = name if names[name] == 1 else f"{name}-{names[name]}"
                 paths.append(_save(structures.portrait(picture, warning), target / "structures" / f"{label}.png"))
-    return paths
+        return paths + orbitals.draw(plan, store, folder)
+
+
+def _sets(plan: Plan) -> dict[str, Sequence[str]]:
+    """Reference -> the validation sets that it belongs to."""
+    return {name: reference.groups for name, reference in plan.config.references.items()}
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

@@ -8,13 +8,14 @@ from crosstalk.plan import Plan
 from crosstalk.record import Store
 
 
-def publish(plan: Plan, store: Store, source: Path, target: Path) -> int:
+def publish(plan: Plan, store: Store, source: Path, target: Path, partial: bool = False) -> int:
     """Copy tables, figures, summary, cost and database of `source`, and the records of the plan, to `target`; returns how many records.
 
-    What was there before is replaced, so that nothing stale stays. Raises MissingRecordError when the campaign is not finished.
+    What was there before is replaced, so that nothing stale stays. Raises MissingRecordError when the campaign is not finished;
+    with `partial` what there is is published, and a later run takes it up.
     """
     missing = [spec.label for spec in plan.specs.values() if store.find(spec) is None]
-    if missing or not (source / "summary.md").exists():
+    if (missing and not partial) or not (source / "summary.md").exists():
         what = (
             f"{len(missing)} calculations are missing, the first is {missing[0]}"
             if missing
@@ -34,4 +35,4 @@ def publish(plan: Plan, store: Store, source: Path, target: Path) -> int:
             if old.exists():
                 new.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(old, new)
-    return len(plan.specs)
+    return len(plan.specs) - len(missing)

@@ -57,7 +57,7 @@ def species_geometries(plan: Plan) -> list[tuple[str, Spec]]:
     wanted: dict[str, Spec] = {}
     for spec in plan.specs.values():
         role = {"molecule_energy": "geometry", "poses": "adsorbate"}.get(spec.step)
-        if role is not None:
+        if role is not None and plan.specs[spec.inputs[role]].step != "given":
             wanted[spec.inputs[role]] = plan.specs[spec.inputs[role]]
     return [(spec.label.split(" at ")[0], spec) for spec in wanted.values()]
 

@@ -10,7 +10,7 @@ from crosstalk.observables.base import CLOSING, Observable, Row, numeric, observ
 from crosstalk.plan import Plan
 from crosstalk.quantities import QUANTITIES
 from crosstalk.record import STATUSES, USABLE, Record, Store, write_atomically
-from crosstalk.reporting import claims, references, tables
+from crosstalk.reporting import claims, references, tables, validation
 from crosstalk.spec import canonical
 from crosstalk.steps import STEPS
 
@@ -30,7 +30,12 @@ _DIGITS = {"eV": 3}
 _FINE = USABLE | {"absent"}
 _MOST_LISTED = 25
 FAKE = "**FAKE ENGINE: made-up numbers.** Nothing on this page is physics."
-FIGURES = {"frontier": "Frontier levels", "binding": "Ion binding energies", "adsorption": "Adsorption energies"}
+FIGURES = {
+    "frontier": "Frontier levels",
+    "binding": "Ion binding energies",
+    "adsorption": "Adsorption energies",
+    "redox": "Redox potentials",
+}
 
 
 def write(plan: Plan, store: Store, folder: Path) -> list[Path]:
@@ -59,6 +64,9 @@ def page(plan: Plan, store: Store) -> str:
     idle = [observable.title for name, observable in observables().items() if not found[name]]
     lines += [f"Not part of this campaign: {', '.join(idle)}.", ""] if idle else []
     lines += _references(compared)
+    lines += _validation(validation.table(found, plan.config))
+    if any(spec.step == "orbitals" for spec in plan.specs.values()):
+        lines += ["## Orbitals", "", "![Frontier orbitals](figures/orbitals.png)", ""]
     lines += ["## Structures", "", "![Structures](figures/structures.png)", ""]
     lines += _methods(plan, campaign)
     lines += _calculations(records)
@@ -167,6 +175,13 @@ def _references(rows: Sequence[Row]) -> list[str]:
     )
     shown = [*columns, *(["status"] if any(row["status"] != "ok" for row in rows) else [])]
     return ["## References", "", references.SIGN, "", *markdown(shown, rows)]
+
+
+def _validation(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    lines = ["## Validation", "", validation.SIGN, "", *markdown(validation.COLUMNS, rows)]
+    return [*lines, "![Validation](figures/validation.png)", ""]
 
 
 def _calculations(records: Sequence[Record]) -> list[str]:

@@ -16,7 +16,7 @@ from crosstalk.observables.base import Read, Row, observables
 from crosstalk.plan import Plan
 from crosstalk.quantities import QUANTITIES
 from crosstalk.record import Record, Store, write_atomically
-from crosstalk.reporting import claims, references
+from crosstalk.reporting import claims, references, validation
 from crosstalk.spec import Spec, canonical
 
 #: The most digits of a number in a CSV file: below what the physics means, above what a reader needs.
@@ -95,6 +95,7 @@ def collect(plan: Plan, store: Store, folder: Path) -> list[Path]:
     files: list[tuple[str, Sequence[str], Sequence[Row]]] = [(n, o.columns, found[n]) for n, o in observables().items()]
     files.append(("claims", claims.COLUMNS, [claims.row(verdict, plan.config) for verdict in verdicts]))
     files.append(("references", references.COLUMNS, compared))
+    files.append(("validation", validation.COLUMNS, validation.table(found, plan.config)))
     return [write(Path(folder) / "tables" / f"{name}.csv", columns, content) for name, columns, content in files]
 
 

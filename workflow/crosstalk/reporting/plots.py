@@ -1,0 +1,102 @@
+"""Figures of redox potentials and of the validation set, in the style of `reporting.figures`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from crosstalk.observables.base import Row
+from crosstalk.reporting.figures import ALARM, SERIES, WIDTH, empty
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+PROCESSES = ("oxidation", "reduction")
+
+
+def _page(height: float, title: str, warning: str) -> Figure:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.suptitle(f"{title}\n{warning}" if warning else title, fontsize=9.5, color=ALARM if warning else "black")
+    return figure
+
+
+def redox(rows: Sequence[Row], warning: str = "") -> Figure:
+    """Potentials by species, one panel for each process; colour: level, marker: partner; open: coupled to a reaction."""
+    title = "Redox potentials against Li/Li+"
+    shown = [row for row in rows if row.get("potential_v") is not None]
+    if not shown:
+        return empty(title, warning)
+    species = list(dict.fromkeys(row["species"] for row in shown))
+    levels = list(dict.fromkeys(row["level"] for row in shown))
+    partners = list(dict.fromkeys(row["partner"] for row in shown))
+    figure = _page(1.4 + 0.34 * len(species), title, warning)
+    for axes, process in zip(figure.subplots(1, 2, sharey=True), PROCESSES, strict=True):
+        for row in (row for row in shown if row["process"] == process):
+            place = species.index(row["species"]) + (levels.index(row["level"]) - (len(levels) - 1) / 2) * 0.22
+            colour = SERIES[levels.index(row["level"]) % len(SERIES)][0]
+            coupled = row.get("mechanism") == "coupled"
+            style: Any = {"mfc": "none" if coupled else colour, "mec": colour, "ms": 5, "ls": "none"}
+            axes.plot([row["potential_v"]], [place], MARKERS[partners.index(row["partner"])], **style)
+        axes.set_title(process)
+        axes.set_xlabel("V vs Li/Li+")
+        axes.grid(axis="x", lw=0.4, alpha=0.5)
+        axes.set_yticks(range(len(species)), species)
+    axes.invert_yaxis()
+    handles = [Line2D([], [], color=SERIES[k % len(SERIES)][0], lw=3, label=level) for k, level in enumerate(levels)]
+    handles += [Line2D([], [], color="black", marker=MARKERS[k], ls="none", label=p) for k, p in enumerate(partners)]
+    handles.append(Line2D([], [], color="black", marker="o", mfc="none", ls="none", label="coupled to a reaction"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def parity(rows: Sequence[Row], groups: dict[str, Sequence[str]], warning: str = "") -> Figure:
+    """Our energies against references (eV), one column for each level; below, the errors.
+
+    rows: of the table of references; groups: reference -> groups that it belongs to.
+    """
+    title = "Validation: energies against references"
+    shown = [r for r in rows if r["unit"] == "eV" and r["error"] is not None and groups.get(r["reference"])]
+    if not shown:
+        return empty(title, warning)
+    levels = list(dict.fromkeys(row["level"] for row in shown))
+    names = list(dict.fromkeys(groups[row["reference"]][0] for row in shown))
+    figure = _page(4.6, title, warning)
+    grid = figure.subplots(2, len(levels), squeeze=False, sharex="col", height_ratios=(2, 1.3))
+    for column, level in enumerate(levels):
+        upper, lower = grid[0][column], grid[1][column]
+        its = [row for row in shown if row["level"] == level]
+        for k, name in enumerate(names):
+            _scatter(upper, lower, [r for r in its if groups[r["reference"]][0] == name], k)
+        ends = [min(r["reference_value"] for r in its), max(r["reference_value"] for r in its)]
+        upper.plot(ends, ends, color="black", lw=0.6)
+        lower.axhline(0.0, color="black", lw=0.6)
+        errors = np.array([row["error"] for row in its])
+        worst = float(errors[np.abs(errors).argmax()])
+        text = f"{len(its)} values\nmean {errors.mean():+.2f}\nmean abs. {np.abs(errors).mean():.2f}\nlargest {worst:+.2f} eV"
+        upper.text(0.04, 0.96, text.replace("-", "\u2212"), transform=upper.transAxes, va="top", fontsize=7)
+        upper.set_title(level)
+        lower.set_xlabel("reference (eV)")
+    grid[0][0].set_ylabel("computed (eV)")
+    grid[1][0].set_ylabel("error (eV)")
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=SERIES[k % len(SERIES)][0],
+            marker=MARKERS[k % len(MARKERS)],
+            ls="none",
+            ms=4,
+            label=name.removeprefix("validation-"),
+        )
+        for k, name in enumerate(names)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def _scatter(upper: Axes, lower: Axes, rows: Sequence[Row], k: int) -> None:
+    style: Any = {"color": SERIES[k % len(SERIES)][0], "marker": MARKERS[k % len(MARKERS)], "ls": "none", "ms": 3.5}
+    x = [row["reference_value"] for row in rows]
+    upper.plot(x, [row["value"] for row in rows], **style)
+    lower.plot(x, [row["error"] for row in rows], **style)
