@@ -102,8 +102,20 @@ def model_hessian(atoms: Atoms) -> np.ndarray:
 def downhill(atoms: Atoms, level: Mapping[str, Any], charge: int, multiplicity: int) -> np.ndarray | None:
     """Direction (n, 3) in which a saddle point falls most steeply, largest component 1; None at a minimum.
 
-    From the mass-weighted Hessian of central differences of the forces, without translations and rotations.
+    From the mass-weighted Hessian, without translations and rotations.
     """
+    root = np.sqrt(np.repeat(atoms.get_masses(), 3))
+    hessian = force_constants(atoms, level, charge, multiplicity) / root / root[:, None]
+    inside = _vibrations(atoms, root)
+    curvatures, modes = np.linalg.eigh(inside.T @ hessian @ inside)
+    if not len(curvatures) or curvatures[0] > -SADDLE_CURVATURE:
+        return None
+    mode = (inside @ modes[:, 0]) / root
+    return (mode / mode[np.argmax(np.abs(mode))]).reshape(-1, 3)
+
+
+def force_constants(atoms: Atoms, level: Mapping[str, Any], charge: int, multiplicity: int) -> np.ndarray:
+    """Hessian (3n, 3n) from central differences of the forces, eV/Angstrom^2."""
     probe = atoms.copy()
     probe.calc = calculator({**level, "accuracy": min(level["accuracy"], SADDLE_ACCURACY)}, charge, multiplicity)
     rows = []
@@ -114,14 +126,7 @@ def downhill(atoms: Atoms, level: Mapping[str, Any], charge: int, multiplicity: 
             probe.positions.flat[i] += step
             forces.append(probe.get_forces().ravel())
         rows.append((forces[1] - forces[0]) / (2 * SADDLE_STEP))
-    root = np.sqrt(np.repeat(atoms.get_masses(), 3))
-    hessian = (np.array(rows) + np.array(rows).T) / 2 / root / root[:, None]
-    inside = _vibrations(atoms, root)
-    curvatures, modes = np.linalg.eigh(inside.T @ hessian @ inside)
-    if not len(curvatures) or curvatures[0] > -SADDLE_CURVATURE:
-        return None
-    mode = (inside @ modes[:, 0]) / root
-    return (mode / mode[np.argmax(np.abs(mode))]).reshape(-1, 3)
+    return (np.array(rows) + np.array(rows).T) / 2
 
 
 def _vibrations(atoms: Atoms, root: np.ndarray) -> np.ndarray:
