@@ -340,6 +340,9 @@ class Claim(Model):
     relation: Literal["above", "below"] | None = None
     subject: dict[str, str] | None = Field(None, description="column -> name or group")
     others: dict[str, list[str]] | None = Field(None, description="column -> names or groups")
+    order: list[str] | None = Field(
+        None, min_length=3, description="species by rising quantity, as an experiment ranks them; judged by Spearman's coefficient"
+    )
     threshold: float | None = Field(
         None, description="a number to compare with, instead of others; in the quantity's unit"
     )
@@ -357,8 +360,9 @@ class Claim(Model):
 
     @model_validator(mode="after")
     def _complete(self) -> "Claim":
-        needed = ["table", "quantity", "relation", "subject", "error_bar"]
-        needed.append("others" if self.threshold is None else "threshold")
+        needed = ["table", "quantity"]
+        if self.order is None:
+            needed += ["relation", "subject", "error_bar", "others" if self.threshold is None else "threshold"]
         given = [name for name in needed if getattr(self, name) is not None]
         if self.not_computable is None and len(given) != len(needed):
             raise ValueError(f"a claim needs {', '.join(needed)}; or not_computable with a reason")

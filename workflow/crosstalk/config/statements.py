@@ -77,6 +77,8 @@ def check_claims(config: Config) -> Iterator[str]:
         for column, values in (claim.others or {}).items():
             for value in values:
                 yield from _selector(f"{where}: key 'others.{column}'", claim.table, column, value, config)
+        for value in claim.order or []:
+            yield from _selector(f"{where}: key 'order'", claim.table, "species", value, config)
         for column, value in claim.where.items():
             yield from _selector(f"{where}: key 'where.{column}'", claim.table, column, value, config)
         sets = {group: None for reference in config.references.values() for group in reference.groups}

@@ -130,6 +130,9 @@ def _comparisons(
     claim: m.Claim, rows: Sequence[Row], config: Config, bars: Mapping[str, tuple[float, str]]
 ) -> Iterator[Comparison]:
     """One for every place and every member of the subject. Places come in the order of the rows."""
+    if claim.order is not None:
+        yield from _rankings(claim, rows)
+        return
     wanted = {column: [value] for column, value in (claim.subject or {}).items()}
     subjects, others = _selection(wanted, rows, config), _selection(claim.others or {}, rows, config)
     taken = {*wanted, *(claim.others or {})}
@@ -181,6 +184,34 @@ def _compare(
     why = ", ".join([*flags, *missed])
     found_outcome = FLAGGED if flags else outcome
     return Comparison(place, _name(subject), found_outcome, why, value, other, other_value, margin, *bar)
+
+
+def _rankings(claim: m.Claim, rows: Sequence[Row]) -> Iterator[Comparison]:
+    """Spearman's rank coefficient between the order of an experiment and ours, place by place; `value` holds it.
+
+    Holds at 1 (the same order), is contradicted at 0 or below, and is undecided in between.
+    """
+    from scipy.stats import spearmanr
+
+    quantity, order = claim.quantity or "", claim.order or []
+    within = claim.within or ["level"]
+    places: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in rows:
+        if row["species"] in order:
+            places.setdefault(tuple(str(row[column]) for column in within), {})[row["species"]] = row
+    for place, here in places.items():
+        there = [name for name in order if name in here and here[name].get(quantity) is not None]
+        where = f"{place[0]} ({', '.join(place[1:])})" if place[1:] else place[0]
+        lacking = [name for name in order if name not in there]
+        if len(there) < 3:
+            yield Comparison(where, "order", NOT_AVAILABLE, f"no number for {', '.join(lacking)}")
+            continue
+        values = [here[name][quantity] for name in there]
+        coefficient = float(spearmanr(range(len(there)), values).statistic)
+        outcome = HOLDS if coefficient > 0.999 else CONTRADICTED if coefficient <= 0 else UNDECIDED
+        ours = " < ".join(name for _, name in sorted(zip(values, there, strict=True)))
+        why = f"ours: {ours}" + (f"; without {', '.join(lacking)}" if lacking else "")
+        yield Comparison(where, "order", outcome, why, coefficient, "1", 1.0, coefficient - 1.0)
 
 
 def _lack(member: Mapping[str, str], rows: Sequence[Row], quantity: str) -> str:
@@ -249,6 +280,9 @@ def _evidence(claim: m.Claim, verdict: str, comparisons: Sequence[Comparison]) -
 def _sentence(claim: m.Claim, c: Comparison) -> str:
     """ "place: -8.25 against -7.69 (other): 0.56 eV below, contradicted"."""
     assert c.value is not None and c.other_value is not None and c.margin is not None
+    if claim.order is not None:
+        word = "the same order" if c.outcome == HOLDS else "no correlation" if c.outcome == CONTRADICTED else "partly the same order"
+        return f"{c.place}: Spearman's coefficient {c.value:.2f}, {word} ({c.why})"
     near = abs(abs(c.margin) - c.error_bar) < 0.01
     digits = 3 if near else 2
     difference = c.value - c.other_value

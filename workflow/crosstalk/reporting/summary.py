@@ -70,6 +70,7 @@ def page(plan: Plan, store: Store) -> str:
     lines += ["## Structures", "", "![Structures](figures/structures.png)", ""]
     lines += _methods(plan, campaign)
     lines += _calculations(records)
+    lines += _ladder(records)
     lines += _versions(records)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -197,6 +198,27 @@ def _calculations(records: Sequence[Record]) -> list[str]:
     words = [f"*{tables.word(s)}*: {STATUSES[s]}" for s in statuses if s != "ok"]
     columns = ("step", "calculations", *map(tables.word, statuses))
     return ["## Calculations", "", *markdown(columns, rows), *([f"{'; '.join(words)}.", ""] if words else [])]
+
+
+def _ladder(records: Sequence[Record]) -> list[str]:
+    """Which remedies the self-consistent fields of molecules needed, and what came of the rest."""
+    tried = [r for r in records if r.spec.engine == "pyscf" and r.status not in ("absent", "blocked", "missing")]
+    ways: dict[str, list[Record]] = {}
+    for record in tried:
+        way = " > ".join(record.rungs) if record.rungs else record.status.replace("_", " ")
+        ways.setdefault(way if record.usable else f"no number: {tables.word(record.status)}", []).append(record)
+    if len(ways) < 2:
+        return []
+    rows: list[Row] = [
+        {
+            "remedies": way,
+            "calculations": len(its),
+            "share": f"{100 * len(its) / len(tried):.1f} %",
+            "gates missed": sum(bool(r.missed) for r in its),
+        }
+        for way, its in sorted(ways.items(), key=lambda item: -len(item[1]))
+    ]
+    return ["## Remedies", "", "What molecular calculations climbed, in order; the last one worked.", "", *markdown(("remedies", "calculations", "share", "gates missed"), rows)]
 
 
 def _versions(records: Sequence[Record]) -> list[str]:
