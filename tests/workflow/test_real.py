@@ -39,6 +39,22 @@ def test_tables_hold_numbers_of_the_right_kind(tiny):
     assert float(row["e_disp_ev"]) < 0
 
 
+def test_free_energies_and_redox(tiny):
+    rows = {(r["partner"], r["process"], r["environment"]): r for r in table(tiny, "redox")}
+    oxidation = rows["bare", "oxidation", "gas"]
+    assert 11 < float(oxidation["adiabatic_ev"]) < float(oxidation["vertical_ev"]) < 14
+    assert oxidation["potential_v"] == "" and oxidation["mechanism"] == "direct" and oxidation["thermal"] == "own"
+    in_solution = rows["bare", "oxidation", "smd"]
+    assert 5 < float(in_solution["potential_v"]) < float(oxidation["adiabatic_ev"]), "the continuum holds the cation"
+    bound, bare = (float(rows[p, "reduction", "gas"]["adiabatic_ev"]) for p in ("lithium ion", "bare"))
+    assert bound > bare, "Li+ holds the electron"
+    gas, solution = table(tiny, "reactions")
+    assert float(gas["delta_e_ev"]) > float(solution["delta_e_ev"]) > 0, "a continuum separates charges"
+    assert gas["delta_h_ev"] and gas["delta_g_ev"] and solution["delta_h_ev"] == ""
+    gas, solution = table(tiny, "binding")
+    assert float(gas["g_bind_ev"]) < float(gas["h_bind_ev"]), "binding costs entropy"
+
+
 def test_claims_and_references_are_judged(tiny):
     (claim,) = table(tiny, "claims")
     assert claim["verdict"] == "reproduced"

@@ -23,10 +23,17 @@ def n_basis(symbols: Sequence[str], basis: str) -> int:
     return sum(light if s in ("H", "He") else first if s in first_row else second for s in symbols)
 
 
+#: What range separation and VV10 make of the time of a hybrid.
+NONLOCAL = 2.8
+#: Time of a relaxation, of a Hessian with its relaxations, and of a re-ranking, over that of one energy.
+RELAXATION, HESSIAN, RERANKING = 8.0, 25.0, 4.0
+
+
 def molecule_energy_s(symbols: Sequence[str], level: Mapping[str, Any], open_shell: bool, continuum: bool) -> float:
     """CPU seconds of one molecular SCF with stability analysis."""
     n = n_basis(symbols, level["basis"])
-    seconds = 1.0 + 15.0 * (n / 160) ** 1.6 * (len(symbols) / 10) ** 0.5
+    seconds = 0.5 + 5.0 * (n / 160) ** 1.6 * (len(symbols) / 10) ** 0.5
+    seconds *= NONLOCAL if level["functional"].lower().endswith("-v") else 1.0
     return (
         seconds * (2.2 if open_shell else 1.0) * (1.3 if continuum else 1.0) * (1.3 if level.get("stability") else 1.0)
     )

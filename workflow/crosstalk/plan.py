@@ -138,7 +138,6 @@ class Planner:
         found, relax = self.conformers(name), self.tier.geometry
         if relax is None or STEPS[found.step].name == "given":
             return found
-        about = self._molecule_cost(name, relax.level, open_shell=self.multiplicity(name) > 1, factor=20.0)
         shared = {
             "charge": self.charge(name),
             "multiplicity": self.multiplicity(name),
@@ -148,11 +147,18 @@ class Planner:
         label = f"{name} at {relax.level}"
         geometry = found
         if len(self.symbols(name)) > 1:
-            geometry = self._relaxed(name, found, relax, shared, descent, about)
-        if self.tier.thermochemistry is not None:
+            geometry = self._relaxed(name, found, relax, shared, descent)
+        thermo = self.tier.thermochemistry
+        if thermo is not None and (name not in self.complexes or thermo.ions == "own"):
+            # With the vibrations of the neutral on both sides, those of a complex would cancel.
             settings = {**descent, "index": 0}
+            about = self._about(name, relax.level, costs.HESSIAN)
             geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
         return geometry
+
+    def _about(self, name: str, level: str, factor: float) -> dict[str, Any]:
+        """Estimated cost of a chain of energies and forces of a neutral species."""
+        return self._molecule_cost(name, level, open_shell=self.multiplicity(name) > 1, factor=factor)
 
     def ensemble(self, name: str) -> Spec:
         """The calculation whose record holds the relative energies and weights of the structures of `geometry`."""
@@ -161,14 +167,14 @@ class Planner:
             spec = self.specs[spec.inputs["geometry"]]
         return spec
 
-    def _relaxed(
-        self, name: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any, about: dict[str, Any]
-    ) -> Spec:
+    def _relaxed(self, name: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any) -> Spec:
         """Conformers in the order of the geometry level, relaxed, gathered."""
         label, start = f"{name} at {relax.level}", found
         if relax.rerank_window_ev is not None:
             settings = {**shared, "window_ev": relax.rerank_window_ev, "keep": relax.rerank_keep}
+            about = self._about(name, relax.level, costs.RERANKING)
             start = self.add("rerank", relax.level, settings, {"geometry": found}, label=label, **about)
+        about = self._about(name, relax.level, costs.RELAXATION)
         relaxed = {
             f"relaxed {k}": self.add(
                 "molecule_relax", relax.level, {**descent, "index": k}, {"geometry": start},
@@ -194,14 +200,20 @@ class Planner:
             "fmax_ev_per_angstrom": relax.fmax_ev_per_angstrom,
             "max_steps": relax.max_steps,
         }
-        about = self._molecule_cost(name, relax.level, open_shell=True, factor=25.0)
+        about = self._molecule_cost(name, relax.level, open_shell=True, factor=costs.RELAXATION)
         label = f"{name}, {'oxidised' if charge > 0 else 'reduced'} at {relax.level}"
         wish = {**settings, "connectivity": "reported"}
         geometry = self.add("molecule_relax", relax.level, wish, {"geometry": start}, label=label, **about)
         thermo = self.tier.thermochemistry
         if thermo is not None and thermo.ions == "own":
+            about = self._molecule_cost(name, relax.level, open_shell=True, factor=costs.HESSIAN)
             geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
         return geometry
+
+    def ion_relaxation(self, name: str, charge: int) -> Spec:
+        """The relaxation that led to `ion_geometry`: its gate "connectivity" compares with the species' own bonds."""
+        found, own = self.ion_geometry(name, charge), self.geometry(name)
+        return self.specs[found.inputs["geometry"]] if found.step == "hessian" and found is not own else found
 
     def molecule_energy(
         self,

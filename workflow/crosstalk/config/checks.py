@@ -102,6 +102,9 @@ def _reactions(config: Config) -> Iterator[str]:
             yield unknown(f"{where}: key '{key}'", "species (or e-)", species, config.species)
         if bad:
             continue
+        if not stoichiometry(reaction):
+            yield f"{where}: nothing happens: reactants and products are the same"
+            continue
         total: dict[str, int] = {}
         charge = reaction.reactants.get(ELECTRON, 0) - reaction.products.get(ELECTRON, 0)
         try:

@@ -341,7 +341,9 @@ class Claim(Model):
     subject: dict[str, str] | None = Field(None, description="column -> name or group")
     others: dict[str, list[str]] | None = Field(None, description="column -> names or groups")
     order: list[str] | None = Field(
-        None, min_length=3, description="species by rising quantity, as an experiment ranks them; judged by Spearman's coefficient"
+        None,
+        min_length=3,
+        description="species by rising quantity, as an experiment ranks them; judged by Spearman's coefficient",
     )
     threshold: float | None = Field(
         None, description="a number to compare with, instead of others; in the quantity's unit"

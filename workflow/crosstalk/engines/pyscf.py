@@ -61,27 +61,27 @@ def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -
 def rerank(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     """Step `rerank`: conformers within `window_ev` of the lowest, as they are, put in the order of a better level.
 
-    Energies of finished conformers survive a kill. Weights are those of the new energies and the search's degeneracies.
+    What is known of finished conformers survives a kill. Weights are those of the new energies and the search's degeneracies.
     """
     from crosstalk.structures import conformers
 
     settings, found = spec.settings, inputs["geometry"]
     above = found.record.quantities.get("relative_energies_ev", [0.0])
     inside = [k for k in range(len(found.structures)) if above[k] <= settings["window_ev"]]
-    energies: list[float] = []
-    rungs: list[str] = []
-    gates: list[Gate] = []
-    notes = folder / "energies.json"
-    known: dict[str, float] = json.loads(notes.read_text()) if notes.exists() else {}
+    notes = folder / "conformers.json"
+    known: dict[str, dict[str, Any]] = json.loads(notes.read_text()) if notes.exists() else {}
     for index in inside:
         if str(index) not in known:
             problem = Problem.of(settings, found.structures[index], folder)
             with until_finished(folder):
                 solution = scf.solve(problem.mean_field(), problem.level, folder)
-            rungs, gates = [*rungs, *solution.rungs], [*gates, *solution.gates, _spin_gate(solution.field)]
-            known[str(index)] = _energies(problem, solution.field)["energy_ev"]
+            gates = [vars(gate) for gate in (*solution.gates, _spin_gate(solution.field))]
+            energy = _energies(problem, solution.field)["energy_ev"]
+            known[str(index)] = {"energy": energy, "rungs": solution.rungs, "gates": gates}
             write_atomically(notes, json.dumps(known).encode())
-        energies.append(known[str(index)])
+    energies = [known[str(index)]["energy"] for index in inside]
+    rungs = [rung for index in inside for rung in known[str(index)]["rungs"]]
+    every = [Gate(**gate) for index in inside for gate in known[str(index)]["gates"]]
     notes.unlink()
     order = sorted(range(len(inside)), key=lambda k: energies[k])[: settings["keep"]]
     relative = [energies[k] - energies[order[0]] for k in order]
@@ -89,7 +89,7 @@ def rerank(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome
     outcome = Outcome(
         structures=[found.structures[inside[k]] for k in order], rungs=sorted(set(rungs), key=rungs.index)
     )
-    outcome.gates = [gate for gate in gates if not gate.passed] or gates[:3]
+    outcome.gates = [gate for gate in every if not gate.passed] or every[:3]
     outcome.quantities = {
         "energy_ev": energies[order[0]], "relative_energies_ev": relative, "degeneracies": degeneracies,
         "weights": conformers.weights(relative, degeneracies), "n_found": len(order), "n_reranked": len(inside),

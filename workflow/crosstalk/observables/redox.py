@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from crosstalk.config.models import Model
+from crosstalk.config.select import groups, resolve
+from crosstalk.errors import nearest
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.observables.free_energy import sums, thermal_spec
 from crosstalk.quantities import combine
@@ -30,6 +32,9 @@ class Settings(Model):
     processes: list[Process] = Field(["oxidation", "reduction"], description="what is done")
     partners: dict[Process, list[str]] = Field(
         default_factory=dict, description="process -> species that are bound to the subject, beside the subject alone"
+    )
+    partnered: list[str] | None = Field(
+        None, description="species or groups that the partners are bound to; null: all subjects"
     )
     li_reference_v: float = Field(
         1.40, description="absolute potential of Li/Li+ in V; 4.44 - 3.04, the literature spreads 1.37 to 1.46"
@@ -55,9 +60,12 @@ class Redox(Observable):
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
+        species = planner.config.species
+        partnered = resolve(species, settings.partnered) if settings.partnered is not None else list(species)
         for name in subjects["species"]:
             for process in settings.processes:
-                for partner in (BARE, *settings.partners.get(process, [])):
+                partners = settings.partners.get(process, []) if name in partnered else []
+                for partner in (BARE, *partners):
                     for level in settings.levels:
                         for environment in settings.environments:
                             yield self._entry(planner, settings, name, partner, process, level, environment)
@@ -82,7 +90,7 @@ class Redox(Observable):
             "after": planner.molecule_energy(
                 whole, level, environment, geometry=planner.ion_geometry(whole, charge), **ion, note=word
             ),
-            "relaxed": planner.ion_geometry(whole, charge),
+            "relaxed": planner.ion_relaxation(whole, charge),
         }
         if planner.config.environments[environment].model is not None:
             del specs["vertical"]  # the continuum would have relaxed, which is not vertical
@@ -102,6 +110,14 @@ class Redox(Observable):
         subject = {"species": name, "partner": partner, "process": process, "level": level, "environment": environment}
         return Entry(self.name, subject, specs | (kept if len(kept) == len(thermal) else {}), facts)
 
+    def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
+        allowed = [*config.species, *groups(config.species)]
+        return [
+            f"partnered: unknown species or group '{name}'{nearest(name, allowed)}"
+            for name in settings.partnered or []
+            if name not in allowed
+        ]
+
     def row(self, entry: Entry, read: Read) -> Row:
         records = {role: read(spec) for role, spec in entry.specs.items()}
         sign, facts = entry.facts["sign"], entry.facts
@@ -111,7 +127,8 @@ class Redox(Observable):
         if usable(records, "before", "after", "relaxed"):
             electronic = combine("energy_ev", [(1, records["after"]), (-1, records["before"])])
             row["adiabatic_ev"] = sign * electronic
-            row["mechanism"], row["product"] = became(records["relaxed"])
+            last = [records["thermal after"]] if facts["thermal"] == "own" and "thermal after" in records else []
+            row["mechanism"], row["product"] = became(records["relaxed"], *last)
             if facts["solution"]:
                 row |= {
                     "potential_v": self._potential(records, facts, electronic),
@@ -128,12 +145,10 @@ class Redox(Observable):
         return None if difference is None else facts["sign"] * difference - facts["li_reference_v"]
 
 
-def became(record: Record) -> tuple[str, str]:
-    """Mechanism and product that the relaxation of an ion says in its gate "connectivity"."""
-    gate = next((gate for gate in record.gates if gate.name == "connectivity"), None)
-    if gate is None or gate.passed:
-        return "direct", ""
-    return "coupled", str(gate.value)
+def became(*records: Record) -> tuple[str, str]:
+    """Mechanism and product that the gates "connectivity" say of an ion's relaxation, and of where its modes then led."""
+    missed = [gate for record in records for gate in record.missed if gate.name == "connectivity"]
+    return ("coupled", str(missed[-1].value)) if missed else ("direct", "")
 
 
 OBSERVABLE = Redox()

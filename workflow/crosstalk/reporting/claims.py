@@ -281,7 +281,13 @@ def _sentence(claim: m.Claim, c: Comparison) -> str:
     """ "place: -8.25 against -7.69 (other): 0.56 eV below, contradicted"."""
     assert c.value is not None and c.other_value is not None and c.margin is not None
     if claim.order is not None:
-        word = "the same order" if c.outcome == HOLDS else "no correlation" if c.outcome == CONTRADICTED else "partly the same order"
+        word = (
+            "the same order"
+            if c.outcome == HOLDS
+            else "no correlation"
+            if c.outcome == CONTRADICTED
+            else "partly the same order"
+        )
         return f"{c.place}: Spearman's coefficient {c.value:.2f}, {word} ({c.why})"
     near = abs(abs(c.margin) - c.error_bar) < 0.01
     digits = 3 if near else 2

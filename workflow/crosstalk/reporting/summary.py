@@ -218,7 +218,13 @@ def _ladder(records: Sequence[Record]) -> list[str]:
         }
         for way, its in sorted(ways.items(), key=lambda item: -len(item[1]))
     ]
-    return ["## Remedies", "", "What molecular calculations climbed, in order; the last one worked.", "", *markdown(("remedies", "calculations", "share", "gates missed"), rows)]
+    return [
+        "## Remedies",
+        "",
+        "What molecular calculations climbed, in order; the last one worked.",
+        "",
+        *markdown(("remedies", "calculations", "share", "gates missed"), rows),
+    ]
 
 
 def _versions(records: Sequence[Record]) -> list[str]:

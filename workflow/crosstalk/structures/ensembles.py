@@ -31,10 +31,12 @@ def ensemble(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outco
     """
     every = sorted(inputs.items(), key=lambda item: int(item[0].split()[-1]))
     search = next(source for role, source in every if role.startswith("search"))
-    relaxed = [source for role, source in every if role.startswith("relaxed")]
+    relaxed = sorted(
+        (source for role, source in every if role.startswith("relaxed")), key=lambda s: s.record.quantities["energy_ev"]
+    )
     degeneracies = search.record.quantities.get("degeneracies", [])
     found: list[tuple[float, int, Atoms]] = []
-    for source in sorted(relaxed, key=lambda s: s.record.quantities["energy_ev"]):
+    for source in relaxed:
         energy, atoms = source.record.quantities["energy_ev"], source.structures[0]
         if any(abs(energy - other) < SAME_ENERGY_EV and _alike(atoms, twin) for other, _, twin in found):
             continue
@@ -42,7 +44,7 @@ def ensemble(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outco
         found.append((energy, degeneracies[index] if index < len(degeneracies) else 1, atoms))
     relative = [energy - found[0][0] for energy, _, _ in found]
     outcome = Outcome(structures=[atoms for _, _, atoms in found])
-    outcome.gates = [gate for source in relaxed[:1] for gate in source.record.gates] or [Gate("relaxed", True)]
+    outcome.gates = list(relaxed[0].record.gates) or [Gate("relaxed", True)]
     outcome.quantities = {
         "energy_ev": found[0][0], "relative_energies_ev": relative, "n_found": len(found),
         "degeneracies": [g for _, g, _ in found], "weights": conformers.weights(relative, [g for _, g, _ in found]),
