@@ -11,6 +11,7 @@ from crosstalk.engines import pyscf as engine
 from crosstalk.engines import scf
 from crosstalk.errors import EngineError, PhysicsFailure
 from crosstalk.quantities import rounded
+from crosstalk.record import Gate, Record
 from crosstalk.spec import Spec
 from crosstalk.steps import Input
 
@@ -340,3 +341,123 @@ def test_a_killed_relaxation_goes_on_from_its_last_step(tmp_path, monkeypatch):
     assert len(done) == whole.quantities["n_steps"] + 1  # nothing was computed twice
     assert np.allclose(resumed.structures[0].positions, whole.structures[0].positions, atol=1e-4)
     assert resumed.quantities["energy_ev"] == pytest.approx(whole.quantities["energy_ev"], abs=1e-6)
+
+
+# -- forces with the grid's response -------------------------------------------------------------------------------
+
+R2SCAN = {
+    "functional": "r2scan",
+    "basis": "def2-svp",
+    "dispersion": "d4",
+    "stability": False,
+    "scf_tolerance_ha": 1e-11,
+}
+
+
+@pytest.mark.parametrize("name", ["HF", "H2O"])
+def test_forces_of_a_meta_gga_are_the_slope_of_its_energy(tmp_path, name):
+    """On the grid that is used: with the response of its weights the gradient is that of the energy as it is computed."""
+    atoms = Atoms("HF", [[0, 0, 0], [0.1, 0.05, 0.95]]) if name == "HF" else molecule(name)
+    surface = engine.Surface(settings_of(R2SCAN), atoms, tmp_path)
+    gradient = surface.at(atoms.positions).gradient
+    step, slopes = 2e-3, []
+    for axis in (1, 2):
+        ends = []
+        for sign in (1, -1):
+            moved = atoms.positions.copy()
+            moved[1, axis] += sign * step
+            ends.append(surface.at(moved).energy)
+        slopes.append((ends[0] - ends[1]) / (2 * step))
+    # third derivatives of a stretch, some 500 eV/Angstrom^3, leave step^2/6 of that: 3e-4 eV/Angstrom; the energies'
+    # tolerance on two grids, 3e-10 eV, nothing. Without the response the forces of r2SCAN are off by up to 0.02.
+    assert gradient[1, 1:] == pytest.approx(slopes, abs=1e-3)
+    assert abs(gradient.sum(axis=0)).max() < 1e-4  # translation costs nothing: the grid goes along
+    assert abs(gradient).max() > 0.05
+
+
+def test_without_the_grid_s_response_forces_do_not_add_up(tmp_path):
+    problem = engine.Problem.of(settings_of(R2SCAN), molecule("H2O"), tmp_path)
+    mf = problem.mean_field()
+    scf.solve(mf, problem.level, tmp_path)
+    sums = {}
+    for response in (False, True):
+        slope = mf.nuc_grad_method()
+        slope.grid_response = response
+        sums[response] = abs(np.asarray(slope.kernel()).sum(axis=0)).max()
+    assert sums[True] < 1e-5 < 1e-4 < sums[False]
+
+
+# -- conformers in order -------------------------------------------------------------------------------------------
+
+CHEAP = {"functional": "pbe", "basis": "sto-3g", "dispersion": None, "stability": False, "grid_level": 1}
+
+
+def rerank(folder, structures, relative, degeneracies=None, **changes):
+    folder.mkdir(exist_ok=True)
+    settings = settings_of(CHEAP, **{"window_ev": 0.2, "keep": 2, **changes})
+    quantities = {"relative_energies_ev": relative, "degeneracies": degeneracies or [1] * len(relative)}
+    search = Record(Spec("conformers", "xtb", {}, {}, 1), "ok", "", quantities, (), (), {}, {})
+    return engine.rerank(Spec("rerank", "pyscf", settings, {"geometry": "x"}, 1), {"geometry": Input(search, structures)}, folder)  # fmt: skip
+
+
+def stretched(*lengths):
+    return [Atoms("HF", [[0, 0, 0], [0, 0, length]]) for length in lengths]
+
+
+def test_conformers_are_put_in_the_order_of_the_better_level(tmp_path):
+    found = stretched(1.3, 0.95, 1.1, 0.96)
+    outcome = rerank(tmp_path, found, [0.0, 0.1, 0.15, 0.3], [1, 2, 3, 4])
+    bonds = [atoms.get_distance(0, 1) for atoms in outcome.structures]
+    assert bonds == pytest.approx([0.95, 1.1])  # 1.3 was the lowest of the search; 0.96 lay outside its window
+    q = outcome.quantities
+    assert (q["n_found"], q["n_reranked"], q["degeneracies"]) == (2, 3, [2, 3])
+    assert q["relative_energies_ev"][0] == 0 < q["relative_energies_ev"][1]
+    single = energy(tmp_path / "x", found[1], CHEAP).quantities["energy_ev"]
+    assert q["energy_ev"] == pytest.approx(single, abs=1e-6)
+    assert sum(q["weights"]) == pytest.approx(1) and all(gate.passed for gate in outcome.gates)
+
+
+def test_a_killed_rerank_ends_as_if_nothing_had_happened(tmp_path, monkeypatch):
+    calls = []
+
+    def doubtful(mf):
+        """The first conformer misses a gate; the kill comes in the third."""
+        calls.append(mf)
+        return Gate("spin", len(calls) > 1, 0.2, 0.1)
+
+    monkeypatch.setattr(engine, "_spin_gate", doubtful)
+    whole = rerank(tmp_path / "a", stretched(0.9, 1.0, 1.1), [0.0, 0.1, 0.15])
+    calls.clear()
+    solve = scf.solve
+    monkeypatch.setattr(scf, "solve", lambda *a: solve(*a) if len(calls) < 2 else (_ for _ in ()).throw(_Killed))
+    with pytest.raises(_Killed):
+        rerank(tmp_path / "b", stretched(0.9, 1.0, 1.1), [0.0, 0.1, 0.15])
+    monkeypatch.setattr(scf, "solve", solve)
+    resumed = rerank(tmp_path / "b", stretched(0.9, 1.0, 1.1), [0.0, 0.1, 0.15])
+    assert len(calls) == 3  # nothing was computed twice
+    assert stored(resumed) == stored(whole)
+    assert resumed.gates == whole.gates and not whole.gates[0].passed
+    assert resumed.rungs == whole.rungs
+
+
+# -- bonds ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_connectivity_is_a_failure_or_a_result(tmp_path):
+    bound, apart = molecule("H2O"), molecule("H2O")
+    apart.positions[1] += [0, 4.0, 0]
+    status, gates = engine.kept_bonds(bound, apart, "kept")
+    assert status[0] == "dissociated" and not gates[0].passed
+    reported, same = engine.kept_bonds(bound, apart, "reported")
+    assert reported == ("ok", "") and same == gates
+    assert "dissociated" in gates[0].value and "now" in gates[0].value and "H" in gates[0].value
+    kept, passed = engine.kept_bonds(bound, bound, "kept")
+    assert kept == ("ok", "") and passed[0].passed
+
+
+def test_an_ion_that_falls_apart_is_a_result_where_that_is_asked(tmp_path):
+    triplet = Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])
+    outcome = relax(tmp_path, triplet, CHEAP, multiplicity=3, fmax_ev_per_angstrom=0.3, connectivity="reported")
+    gate = next(gate for gate in outcome.gates if gate.name == "connectivity")
+    assert outcome.status == "ok" and not gate.passed and gate.value.startswith("dissociated")
+    assert outcome.structures[0].get_distance(0, 1) > 1.2

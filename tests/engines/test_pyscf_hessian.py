@@ -196,7 +196,7 @@ def stand_in(monkeypatch, frequency, ends=None):
         return hessians.Vibrations(-1.0, np.array([frequency]), along)
 
     def minimise(surface, fmax, max_steps):
-        energy = ends[surface.start.get_distance(0, 1) < 0.78] if ends else -2.0
+        energy = ends[int(surface.start.get_distance(0, 1) < 0.78)] if ends else -2.0
         if energy is None:
             raise PhysicsFailure("not_converged", "geometry")
         surface.points.append(engine.Point(surface.start.positions, energy, np.zeros((2, 3))))

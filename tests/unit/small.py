@@ -1,12 +1,32 @@
-"""The tiny config, with changes: a folder that `load` reads in milliseconds."""
+"""A small config of its own, with changes: a folder that `load` reads in milliseconds."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-TINY = Path(__file__).parents[1] / "tiny" / "config"
+PYSCF = {"engine": "pyscf", "functional": "pbe", "basis": "6-31g", "dispersion": "d3bj", "grid_level": 1}
+#: File -> content.
+BASE: dict[str, Any] = {
+    "config": {"default": "tiny", "campaigns": {"tiny": {"tier": "tiny", "observables": {"frontier": {"species": ["water"]}}}}},
+    "levels": {
+        "levels": {"gfn2": {"engine": "xtb", "method": "GFN2-xTB"}, "small": PYSCF},
+        "environments": {"gas": {"model": None}, "continuum": {"model": "ief-pcm", "epsilon": 18.5}},
+        "tiers": {"tiny": {"conformers": {"level": "gfn2"}, "observables": {"frontier": {"levels": ["small"]}}}},
+    },
+    "species": {
+        "species": {
+            "water": {"smiles": "O"},
+            "hydrogen": {"smiles": "[H][H]"},
+            "lithium hydroxide": {
+                "smiles": "[Li+].[OH-]",
+                "dissociation": {"ion": "lithium ion", "remainder": "hydroxide"},
+            },
+            "lithium ion": {"smiles": "[Li+]"},
+            "hydroxide": {"smiles": "[OH-]"},
+        }
+    },
+}  # fmt: skip
 
 #: A tier with everything that molecules can have, and a campaign that asks for it.
 TABLES = {
@@ -28,16 +48,10 @@ def merged(old: Any, new: Any) -> Any:
 
 
 def small(folder: Path, **changes: Any) -> Path:
-    """A copy of the tiny config in `folder`/config; changes: file -> what is added or replaced in it."""
-    target = Path(shutil.copytree(TINY, folder / "config"))
-    for name, change in changes.items():
-        write(target, name, merged(read(target, name), change))
-    return target
-
-
-def read(folder: Path, name: str) -> Any:
-    path = folder / f"{name}.yaml"
-    return yaml.safe_load(path.read_text()) if path.exists() else {}
+    """The config in `folder`/config; changes: file -> what is added or replaced in it."""
+    for name in {**BASE, **changes}:
+        write(folder / "config", name, merged(BASE.get(name, {}), changes.get(name, {})))
+    return folder / "config"
 
 
 def write(folder: Path, name: str, content: Any) -> None:
@@ -47,7 +61,7 @@ def write(folder: Path, name: str, content: Any) -> None:
 
 
 def molecular(folder: Path, ions: str = "own", **changes: Any) -> Path:
-    """The tiny config with a campaign "free" of all molecular tables, at a tier with thermochemistry."""
+    """The small config with a campaign "free" of all molecular tables, at a tier with thermochemistry."""
     species = {
         "oxygen": {"smiles": "O=O", "multiplicity": 3},
         "lithium water": {"smiles": "[Li+].O", "dissociation": {"ion": "lithium ion", "remainder": "water"}},

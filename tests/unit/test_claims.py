@@ -170,7 +170,7 @@ def test_each_member_of_the_subject_is_judged_on_its_own():
 
 def test_evidence_is_a_sentence_with_numbers_and_units():
     found = claims.judge("x", table({"A": {"l": -8.25}, "B": {"l": -8.0}, "C": {"l": -7.69}}), config())
-    assert found.evidence == "l: -8.25 against -7.69 (C): 0.56 eV below, contradicted; error bar 0.1 eV"
+    assert found.evidence == "l: -8.25 against -7.69 (C): 0.56 eV below, contradicted; error bar 0.1 eV (assumed)"
     row = claims.row(found, config())
     assert set(row) == set(claims.COLUMNS)
     assert row["n_contradicted"] == 1

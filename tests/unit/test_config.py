@@ -119,9 +119,9 @@ def test_duplicate_name(config_dir):
 
 def test_broken_yaml_and_missing_file(config_dir):
     (config_dir / "claims.yaml").write_text("claims: [unclosed")
-    (config_dir / "references.yaml").unlink()
+    (config_dir / "species.yaml").unlink()
     text = "\n".join(problems(config_dir))
-    assert "claims.yaml, line" in text and "references.yaml: cannot be read" in text
+    assert "claims.yaml, line" in text and "species.yaml: cannot be read" in text
 
 
 def test_all_problems_of_all_files_come_at_once(config_dir, edit):

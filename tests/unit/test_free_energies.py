@@ -101,6 +101,18 @@ def test_own_vibrations_enter_the_potential(plans, tmp_path, process):
     assert made["adiabatic_ev"] == pytest.approx(sign * 2.0), "electronic, whatever the vibrations are"
 
 
+def test_an_atom_has_the_spin_of_its_ion(tmp_path):
+    """There is nothing to relax, so both sides share a geometry; the spin is another one all the same."""
+    sections = {"campaigns": {"free": {"observables": {"redox": {"species": ["lithium ion"]}}}}}
+    found = entry(
+        make(load(molecular(tmp_path, config=sections))), "redox", process="reduction", environment="continuum"
+    )
+    assert found.specs["thermal before"] == found.specs["thermal after"] == found.specs["relaxed"]
+    made = row(found, tmp_path, {"before": -10.0, "after": -12.0})
+    assert made["potential_v"] == pytest.approx(2.0 + KT * np.log(2) - LI)
+    assert made["mechanism"] == "direct"
+
+
 def test_neutral_vibrations_cancel(plans, tmp_path):
     found = entry(plans["neutral"], "redox", process="oxidation", environment="continuum")
     assert found.specs["thermal before"] == found.specs["thermal after"]

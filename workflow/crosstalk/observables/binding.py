@@ -32,7 +32,7 @@ class Binding(Observable):
     engines = ("pyscf",)
     section = Settings
     columns = (
-        "species", "reaction", "level", "environment", "e_bind_ev", "e_bind_kcal_mol", "counterpoise_ev", "deformation_ev",
+        "species", "dissociation", "level", "environment", "e_bind_ev", "e_bind_kcal_mol", "counterpoise_ev", "deformation_ev",
         "e_bind_dispersion_ev", "h_bind_ev", "g_bind_ev", "g_bind_kcal_mol", "exchange_ev", "g_exchange_ev", *CLOSING,
     )  # fmt: skip
     sign = (
@@ -51,7 +51,7 @@ class Binding(Observable):
                 for environment in settings.environments:
                     subject = {
                         "species": name,
-                        "reaction": f"{name} -> {parts.ion} + {parts.remainder}",
+                        "dissociation": f"{name} -> {parts.ion} + {parts.remainder}",
                         "level": level,
                         "environment": environment,
                     }

@@ -25,10 +25,9 @@ def thermal_spec(planner: "Planner", name: str, ion: int = 0) -> "Spec | None":
     return planner.ion_geometry(name, ion) if ion and thermo.ions == "own" else spec
 
 
-def thermal(record: Record, temperature_k: float, solution: bool) -> Corrections:
-    """Corrections from a record of step `hessian`."""
-    state = "1 M" if solution else "1 bar"
-    return corrections(record.quantities, record.spec.settings["multiplicity"], temperature_k, state)
+def thermal(record: Record, multiplicity: int, temperature_k: float, solution: bool) -> Corrections:
+    """Corrections of a species from a record of step `hessian`; an atom's holds for its ions, whose spin is another."""
+    return corrections(record.quantities, multiplicity, temperature_k, "1 M" if solution else "1 bar")
 
 
 def sums(
@@ -42,6 +41,9 @@ def sums(
     if any(role not in records or not records[role].usable for role in roles):
         return None
     electronic = combine("energy_ev", [(c, records[name]) for c, name in terms])
-    parts = [(c, thermal(records[f"thermal {name}"], temperature_k, solution)) for c, name in terms]
+    parts = [
+        (c, thermal(records[f"thermal {name}"], records[name].spec.settings["multiplicity"], temperature_k, solution))
+        for c, name in terms
+    ]
     enthalpy = electronic + sum(c * part.enthalpy for c, part in parts)
     return electronic, enthalpy, electronic + sum(c * part.free_energy for c, part in parts)
