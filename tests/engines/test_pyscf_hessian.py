@@ -7,6 +7,7 @@ from ase.build import molecule
 
 from crosstalk.engines import pyscf as engine
 from crosstalk.engines import pyscf_hessian as hessians
+from crosstalk.engines import pyscf_relax as relaxation
 from crosstalk.errors import PhysicsFailure
 from crosstalk.spec import Spec
 from crosstalk.steps import Input
@@ -108,7 +109,7 @@ def test_a_hessian_has_no_translation_and_is_symmetric(tmp_path):
     rows = matrix.reshape(9, 3, 3).sum(axis=1)
     assert abs(rows).max() < 0.05
     assert matrix.max() > 20
-    assert energy == pytest.approx(engine.Surface(settings_of(PBE), molecule("H2O"), tmp_path).at(molecule("H2O").positions).energy, abs=1e-6)  # fmt: skip
+    assert energy == pytest.approx(relaxation.Surface(settings_of(PBE), molecule("H2O"), tmp_path).at(molecule("H2O").positions).energy, abs=1e-6)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_a_hessian_has_no_translation_and_is_symmetric(tmp_path):
 def test_a_stretch_is_the_slope_of_the_forces(tmp_path, atoms, level, settings):
     _, matrix = hessians.second_derivatives(settings_of(level, **settings), atoms, tmp_path)
     (analytic,), _ = hessians.normal_modes(atoms, matrix)
-    surface = engine.Surface(settings_of(level, **settings), atoms, tmp_path)
+    surface = relaxation.Surface(settings_of(level, **settings), atoms, tmp_path)
     step, slopes = 5e-3, []
     for sign in (1, -1):
         moved = atoms.positions.copy()
@@ -199,7 +200,7 @@ def stand_in(monkeypatch, frequency, ends=None):
         energy = ends[int(surface.start.get_distance(0, 1) < 0.78)] if ends else -2.0
         if energy is None:
             raise PhysicsFailure("not_converged", "geometry")
-        surface.points.append(engine.Point(surface.start.positions, energy, np.zeros((2, 3))))
+        surface.points.append(relaxation.Point(surface.start.positions, energy, np.zeros((2, 3))))
 
     monkeypatch.setattr(hessians, "_vibrations", vibrations)
     monkeypatch.setattr(engine, "minimise", minimise)

@@ -5,6 +5,7 @@ from ase import Atoms
 from ase.build import molecule
 
 from crosstalk.engines import pyscf as engine
+from crosstalk.engines import pyscf_relax as relaxation
 from crosstalk.spec import Spec
 from crosstalk.steps import Input
 from crosstalk.units import ev_to_kcal_mol
@@ -37,7 +38,7 @@ def energy(folder, atoms, **settings):
 
 def relaxed(folder, atoms, **settings):
     settings = {"fmax_ev_per_angstrom": 0.01, "max_steps": 50} | settings
-    outcome = _run(engine.molecule_relax, "molecule_relax", folder, atoms, settings)
+    outcome = _run(relaxation.molecule_relax, "molecule_relax", folder, atoms, settings)
     assert outcome.status == "ok"
     assert all(gate.passed for gate in outcome.gates)
     return outcome

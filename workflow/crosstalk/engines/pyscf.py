@@ -7,7 +7,7 @@ from what a killed run left in the work folder, and remove it when they finish.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +32,6 @@ MEMORY_MB = 3000
 SPIN_LIMIT = 0.1
 #: The def2 sets come with effective core potentials beyond this atomic number.
 KRYPTON = 36
-#: Positions of a resumed optimisation must repeat the stored ones this closely, Angstrom.
-SAME_POINT = 1e-6
-#: Level of the first force constants, and the least of them, eV/Angstrom^2.
-GUESS_LEVEL = {"method": "GFN2-xTB", "accuracy": 1.0, "electronic_temperature_k": 300.0}
-SOFTEST = 0.2
-#: First step's length at most, Angstrom (a root mean square).
-FIRST_TRUST = 0.2
-#: Standard deviation of the displacement that a relaxation begins with, Angstrom.
-SYMMETRY_BREAKING = 0.01
 
 
 def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
@@ -50,11 +41,11 @@ def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -
         return found
     problem = Problem.of(spec.settings, found, folder)
     if problem.molecule.nelectron == 0:
-        return Outcome(quantities=_bare_nuclei(problem), gates=[Gate("scf_converged", True, True, True)])
+        return Outcome(quantities=bare_nuclei(problem), gates=[Gate("scf_converged", True, True, True)])
     with until_finished(folder):
         solution = scf.solve(problem.mean_field(), problem.level, folder)
-        outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, _spin_gate(solution.field)])
-        outcome.quantities = _energies(problem, solution.field) | _orbitals(problem, solution.field)
+        outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, spin_gate(solution.field)])
+        outcome.quantities = energy_parts(problem, solution.field) | _orbitals(problem, solution.field)
     return outcome
 
 
@@ -75,8 +66,8 @@ def rerank(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome
             problem = Problem.of(settings, found.structures[index], folder)
             with until_finished(folder):
                 solution = scf.solve(problem.mean_field(), problem.level, folder)
-            gates = [vars(gate) for gate in (*solution.gates, _spin_gate(solution.field))]
-            energy = _energies(problem, solution.field)["energy_ev"]
+            gates = [vars(gate) for gate in (*solution.gates, spin_gate(solution.field))]
+            energy = energy_parts(problem, solution.field)["energy_ev"]
             known[str(index)] = {"energy": energy, "rungs": solution.rungs, "gates": gates}
             write_atomically(notes, json.dumps(known).encode())
     energies = [known[str(index)]["energy"] for index in inside]
@@ -95,51 +86,6 @@ def rerank(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome
         "weights": conformers.weights(relative, degeneracies), "n_found": len(order), "n_reranked": len(inside),
     }  # fmt: skip
     return outcome
-
-
-def molecule_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
-    """Step `molecule_relax`: the nearest minimum, in translation-rotation internal coordinates (geomeTRIC).
-
-    Ends when no force exceeds `fmax_ev_per_angstrom`; raises PhysicsFailure("not_converged") after `max_steps`. A
-    structure whose covalent connectivity changed is returned with that status; with setting connectivity "reported" it is
-    a result like any other, and the gate says what it became.
-    """
-    start, settings = geometry_of(spec, inputs), spec.settings
-    if isinstance(start, Outcome):
-        return start
-    surface = Surface(settings, _off_symmetry(start), folder)
-    with until_finished(folder):
-        minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
-        problem, mf, gates = surface.last()
-        rungs = scf.Journal(folder / "scf.json").rungs
-    final = start.copy()
-    final.positions = surface.points[-1].positions
-    final.set_tags(0)
-    failure, kept = kept_bonds(start, final, settings.get("connectivity", "kept"))
-    outcome = Outcome(*failure, structures=[final], rungs=rungs, gates=[*gates, *kept])
-    outcome.quantities = _energies(problem, mf) if mf is not None else _bare_nuclei(problem)
-    force = surface.points[-1].max_force
-    outcome.quantities |= {"n_steps": len(surface.points) - 1, "max_force_ev_per_angstrom": force}
-    return outcome
-
-
-def kept_bonds(start: "Atoms", final: "Atoms", rule: str) -> tuple[tuple[str, str], list[Gate]]:
-    """(status, reason) and the gate "connectivity" of what a relaxation came to; rule "kept": other bonds are a failure."""
-    from crosstalk.structures import graphs
-
-    became = graphs.compare(start, final)
-    if became.status == "ok":
-        return ("ok", ""), [Gate("connectivity", True, "kept", "kept")]
-    text = f"{became.status}: {became.text}; now {graphs.composition(final)}"
-    status = ("ok", "") if rule == "reported" else (became.status, became.text)
-    return status, [Gate("connectivity", False, text, "kept")]
-
-
-def _off_symmetry(atoms: "Atoms") -> "Atoms":
-    """A copy displaced by hundredths of an Angstrom, always the same: gradients alone never leave a symmetric saddle point."""
-    moved = atoms.copy()
-    moved.rattle(stdev=SYMMETRY_BREAKING, seed=1)
-    return moved
 
 
 @contextmanager
@@ -221,7 +167,7 @@ class Problem:
         return terms, gradient
 
 
-def _energies(problem: Problem, mf: Any) -> dict[str, float]:
+def energy_parts(problem: Problem, mf: Any) -> dict[str, float]:
     """Total energy with its listed parts."""
     terms, _ = problem.corrections()
     total = float(mf.e_tot) * HARTREE_EV + sum(terms.values())
@@ -230,7 +176,7 @@ def _energies(problem: Problem, mf: Any) -> dict[str, float]:
     return {"energy_ev": total} | terms
 
 
-def _bare_nuclei(problem: Problem) -> dict[str, float]:
+def bare_nuclei(problem: Problem) -> dict[str, float]:
     """Nuclei without electrons (a proton): repulsion, corrections and the continuum's answer to point charges."""
     mol = problem.molecule
     terms, _ = problem.corrections()
@@ -275,165 +221,7 @@ def _s_squared(mf: Any) -> float:
     return float(mf.spin_square()[0]) if np.ndim(mf.mo_occ) == 2 else 0.0
 
 
-def _spin_gate(mf: Any) -> Gate:
+def spin_gate(mf: Any) -> Gate:
     spin = mf.mol.spin / 2
     excess = round(abs(_s_squared(mf) - spin * (spin + 1)), 4)
     return Gate("spin", excess <= SPIN_LIMIT, excess, SPIN_LIMIT, "hbar^2")
-
-
-@dataclass
-class Point:
-    """An evaluated geometry: positions (Angstrom), energy (eV), gradient (eV/Angstrom)."""
-
-    positions: np.ndarray
-    energy: float
-    gradient: np.ndarray
-
-    @property
-    def max_force(self) -> float:
-        return float(np.linalg.norm(self.gradient, axis=1).max())
-
-
-@dataclass
-class Surface:
-    """Energies and gradients of a molecule, remembered on disk in the order in which they were asked for.
-
-    The optimiser is deterministic: a resumed run asks for the same points and gets them from the file, so it arrives
-    where the killed one was, Hessian included. Wavefunction stability is analysed at the first and the last point.
-    """
-
-    settings: Mapping[str, Any]
-    start: "Atoms"
-    folder: Path
-    points: list[Point] = field(default_factory=list)
-    _stored: list[Point] = field(default_factory=list)
-    _current: tuple[Problem, scf.Solution | None] | None = None
-    _where: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        self.path = self.folder / "relax.jsonl"
-        for line in self.path.read_text().splitlines() if self.path.exists() else []:
-            try:
-                raw = json.loads(line)
-            except json.JSONDecodeError:  # the line that the kill cut short
-                break
-            self._stored.append(Point(np.array(raw["positions"]), raw["energy"], np.array(raw["gradient"])))
-
-    def at(self, positions: np.ndarray) -> Point:
-        index = len(self.points)
-        if index < len(self._stored) and abs(self._stored[index].positions - positions).max() < SAME_POINT:
-            point = self._stored[index]
-        else:
-            self._stored = self._stored[:index]
-            point = self._compute(positions)
-            self._stored.append(point)
-            lines = [json.dumps({name: np.asarray(v).tolist() for name, v in vars(p).items()}) for p in self._stored]
-            self.path.write_text("\n".join(lines) + "\n")
-        self.points.append(point)
-        return point
-
-    def _compute(self, positions: np.ndarray) -> Point:
-        problem, solution = self._solve(positions)
-        terms, gradient = problem.corrections()
-        if solution is None:
-            return Point(positions, float(problem.molecule.energy_nuc()) * HARTREE_EV, gradient)
-        energy = float(solution.field.e_tot) * HARTREE_EV + sum(terms.values())
-        slope = solution.field.nuc_grad_method()
-        slope.grid_response = True  # without it r2SCAN's forces are off by up to 0.02 eV/Angstrom, more than the limit
-        gradient = gradient + np.asarray(slope.kernel()) * (HARTREE_EV / BOHR_ANGSTROM)
-        return Point(positions, energy, gradient)
-
-    def _solve(self, positions: np.ndarray) -> tuple[Problem, scf.Solution | None]:
-        """Solve at `positions`, from the density of the point before, and remember it as the current one."""
-        self._where = positions
-        atoms = self.start.copy()
-        atoms.positions = positions
-        problem = Problem.of(self.settings, atoms, self.folder)
-        if problem.molecule.nelectron == 0:
-            self._current = (problem, None)
-            return self._current
-        before = self._current[1].field.make_rdm1() if self._current and self._current[1] else None
-        level = {**problem.level, "stability": problem.level["stability"] and not self.points}
-        self._current = (problem, scf.solve(problem.mean_field(), level, self.folder, before))
-        return self._current
-
-    def last(self) -> tuple[Problem, Any, list[Gate]]:
-        """Problem, field and gates of the last point."""
-        where = self.points[-1].positions
-        if self._current is None or self._where is None or abs(self._where - where).max() > SAME_POINT:
-            self._solve(where)
-        assert self._current is not None
-        problem, solution = self._current
-        gates = [Gate("scf_converged", True, True, True)]
-        if solution is None:
-            return problem, None, gates
-        if problem.level["stability"]:
-            kind, _ = scf.diagnose(solution.field)
-            gates.append(Gate("stable", kind == "none", kind, "none"))
-        return problem, solution.field, [*gates, _spin_gate(solution.field)]
-
-
-def _force_constants(surface: Surface) -> np.ndarray | None:
-    """GFN2's Hessian (eV/Angstrom^2) to begin with, made positive; None where GFN2 fails.
-
-    A walk that begins with it takes a third of the steps. This is the one place where an engine asks another: for how
-    stiff a molecule is about, which decides the way to a minimum and not the minimum.
-    """
-    from ase.calculators.calculator import CalculationFailed
-
-    from crosstalk.engines import xtb
-
-    charge, multiplicity = surface.settings["charge"], surface.settings["multiplicity"]
-    try:
-        matrix = xtb.force_constants(surface.start, GUESS_LEVEL, charge, multiplicity)
-    except CalculationFailed:
-        return None
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.maximum(abs(values), SOFTEST)) @ vectors.T
-
-
-class _Arrived(Exception):
-    """The forces are small enough."""
-
-
-def minimise(surface: Surface, fmax: float, max_steps: int) -> None:
-    """Walk on `surface` until the largest force is at most `fmax` (eV/Angstrom)."""
-    if surface.at(surface.start.positions.copy()).max_force <= fmax or len(surface.start) == 1:
-        return
-    surface.points.clear()
-    import geometric
-    from geometric.internal import DelocalizedInternalCoordinates
-
-    class Engine(geometric.engine.Engine):
-        def calc_new(self, coords: np.ndarray, dirname: str) -> dict[str, Any]:
-            point = surface.at(coords.reshape(-1, 3) * BOHR_ANGSTROM)
-            if point.max_force <= fmax:
-                raise _Arrived
-            if len(surface.points) > max_steps:
-                text = f"largest force {point.max_force:.3f} eV/Angstrom after {max_steps} steps (limit {fmax})"
-                raise PhysicsFailure("not_converged", f"geometry: {text}")
-            per_bohr = BOHR_ANGSTROM / HARTREE_EV
-            return {"energy": point.energy / HARTREE_EV, "gradient": point.gradient.ravel() * per_bohr}
-
-    molecule = geometric.molecule.Molecule()
-    molecule.elem = list(surface.start.symbols)
-    molecule.xyzs = [surface.start.positions.copy()]
-    molecule.build_topology()
-    coordinates = DelocalizedInternalCoordinates(molecule, build=True, connect=False, addcart=False)
-    parameters = geometric.params.OptParams(
-        maxiter=10 * max_steps, convergence_set="GAU_VERYTIGHT", trust=FIRST_TRUST, frequency=False
-    )
-    if (guess := _force_constants(surface)) is not None:
-        parameters.hess_data = guess * (BOHR_ANGSTROM**2 / HARTREE_EV)
-    optimiser = geometric.optimize.Optimizer(
-        surface.start.positions.ravel() / BOHR_ANGSTROM, molecule, coordinates, Engine(molecule),
-        str(surface.folder / "geometric"), parameters, print_info=False,
-    )  # fmt: skip
-    try:
-        optimiser.optimizeGeometry()
-    except _Arrived:
-        return
-    except geometric.errors.Error as error:
-        raise PhysicsFailure("not_converged", f"geometry: {error}") from error
-    left = f"{surface.points[-1].max_force:.3f} eV/Angstrom"
-    raise PhysicsFailure("not_converged", f"geometry: the optimiser stopped at a largest force of {left}")

@@ -1,10 +1,12 @@
 """Molecular Hessians with PySCF: vibrations, and minima that are minima.
 
-Analytic second derivatives of the density-fitted energy; those of dispersion and basis-set corrections are differences of
-their gradients. The exchange-correlation part is integrated on HESSIAN_GRID and the orbitals' response on RESPONSE_GRID.
+Of meta-GGAs: differences of forces along the vibrations that GFN2 guesses, since PySCF's analytic second derivatives leave
+out how the grid's weights follow the nuclei, which for meta-GGAs makes up imaginary modes even on fine grids. Of all other
+functionals: analytic, on HESSIAN_GRID, and the differences of the gradients of dispersion and basis-set corrections.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 
 from crosstalk.engines import dual_grid, scf
 from crosstalk.engines import pyscf as engine
+from crosstalk.engines import pyscf_relax as relaxation
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Gate, Outcome, write_atomically
 from crosstalk.units import BOHR_ANGSTROM, FORCE_CONSTANT_CM1, HARTREE_EV
@@ -24,14 +27,14 @@ if TYPE_CHECKING:
     from crosstalk.spec import Spec
     from crosstalk.steps import Input
 
-#: PySCF leaves out how the grid's weights follow the nuclei. For methanol at r2SCAN that costs up to 102/cm on grid 2,
-#: 42 on 3, 7 on 4 and 4 on 5, against differences of exact gradients; the response may stay on the coarsest grid.
-HESSIAN_GRID = 4
+HESSIAN_GRID = 3
 RESPONSE_GRID = 0
 #: Residual of the coupled-perturbed equations (norm, hartree); frequencies then stand to 0.1/cm.
 RESPONSE_TOLERANCE = 1e-5
-#: Step of the differences of the corrections' gradients, Angstrom.
+#: Largest displacement of an atom in a difference of forces, and step of the corrections' gradients, Angstrom.
 STEP = 0.01
+#: Guessed vibrations between these (1/cm) are nearly harmonic over a step: forward differences, of half the step, are enough.
+FORWARD_CM1 = (900.0, 2500.0)
 #: An imaginary mode of a smaller wavenumber (1/cm) is noise of grids and forces on a flat surface, counted as a soft mode.
 NOISE_CM1 = 30.0
 #: Imaginary modes are followed so often, and the first step along one has this length, Angstrom.
@@ -65,11 +68,13 @@ def hessian(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcom
             rungs.append("imaginary_mode_followed")
             atoms = _downhill(settings, atoms, vibrations, folder, attempt)
             vibrations = _vibrations(settings, atoms, folder, attempt)
+    for path in [*folder.glob("hessian-*.json"), *folder.glob("follow-*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     lowest = round(float(vibrations.frequencies[0]), 1)
     outcome = Outcome(rungs=sorted(set(rungs)), structures=[atoms, *others])
     outcome.gates = [
         Gate("true_minimum", lowest > -NOISE_CM1, lowest, -NOISE_CM1, "1/cm"),
-        *engine.kept_bonds(start, atoms, "reported")[1],
+        *relaxation.kept_bonds(start, atoms, "reported")[1],
     ]
     frequencies = np.where(abs(vibrations.frequencies) < NOISE_CM1, abs(vibrations.frequencies), vibrations.frequencies)
     outcome.quantities = _shape(atoms, sorted(frequencies.tolist())) | {"energy_ev": vibrations.energy}
@@ -89,7 +94,7 @@ def _vibrations(settings: Mapping[str, Any], atoms: "Atoms", folder: Path, attem
     """Of `atoms` (relaxed); a Hessian that a killed run finished is taken up."""
     path = folder / f"hessian-{attempt}.json"
     stored = json.loads(path.read_text()) if path.exists() else None
-    if stored is None or abs(np.array(stored["positions"]) - atoms.positions).max() > engine.SAME_POINT:
+    if stored is None or abs(np.array(stored["positions"]) - atoms.positions).max() > relaxation.SAME_POINT:
         energy, matrix = second_derivatives(settings, atoms, folder)
         stored = {"positions": atoms.positions.tolist(), "energy": energy, "matrix": matrix.tolist()}
         write_atomically(path, json.dumps(stored).encode())
@@ -98,17 +103,46 @@ def _vibrations(settings: Mapping[str, Any], atoms: "Atoms", folder: Path, attem
 
 
 def second_derivatives(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> tuple[float, np.ndarray]:
-    """Energy (eV) and Hessian (3n, 3n; eV/Angstrom^2) at a geometry. Raises PhysicsFailure when the SCF does not converge."""
+    """Energy (eV) and Hessian (3n, 3n; eV/Angstrom^2) at a geometry. Raises PhysicsFailure when an SCF does not converge."""
     problem = engine.Problem.of(settings, atoms, folder)
-    solution = scf.solve(problem.mean_field(), problem.level, folder)
+    mf = problem.mean_field()
+    if mf._numint._xc_type(mf.xc) == "MGGA":
+        return _differences(settings, atoms, folder)
+    solution = scf.solve(mf, problem.level, folder)
     scf.forget(folder)
-    mf = dual_grid.on_coarse_grid(solution.field, HESSIAN_GRID)
+    mf = dual_grid.on_coarse_grid(solution.field, max(HESSIAN_GRID, problem.level["grid_level"]))
     mf.nlc, mf.conv_tol_cpscf = solution.field.nlc, RESPONSE_TOLERANCE
     mf.gen_response = dual_grid.on_coarse_grid(solution.field, RESPONSE_GRID).gen_response
     matrix = np.asarray(mf.Hessian().kernel()).transpose(0, 2, 1, 3).reshape(3 * len(atoms), -1)
     matrix = matrix * (HARTREE_EV / BOHR_ANGSTROM**2) + _of_corrections(settings, atoms, folder)
     terms, _ = problem.corrections()
     return float(solution.field.e_tot) * HARTREE_EV + sum(terms.values()), (matrix + matrix.T) / 2
+
+
+def _differences(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> tuple[float, np.ndarray]:
+    """As `second_derivatives`, by displacements along guessed vibrations; points that a killed run finished are taken up."""
+    roots = np.repeat(np.sqrt(atoms.get_masses()), 3)
+    modes = _internal_space(atoms)
+    wavenumbers = np.full(modes.shape[1], 0.0)
+    if (guess := relaxation.force_constants(settings, atoms)) is not None:
+        values, turned = np.linalg.eigh(modes.T @ (guess / np.outer(roots, roots)) @ modes)
+        modes, wavenumbers = modes @ turned, np.sqrt(abs(values)) * FORCE_CONSTANT_CM1
+    part = folder / "differences"
+    part.mkdir(exist_ok=True)
+    surface = relaxation.Surface(settings, atoms, part)
+    reference = surface.at(atoms.positions.copy())
+    columns = []
+    for mode, wavenumber in zip(modes.T, wavenumbers, strict=True):
+        forward = FORWARD_CM1[0] < wavenumber < FORWARD_CM1[1]
+        step = (0.5 if forward else 1.0) * STEP / np.abs(mode / roots).reshape(-1, 3).max()
+        shift = (step * mode / roots).reshape(-1, 3)
+        up = surface.at(atoms.positions + shift).gradient
+        down = reference.gradient if forward else surface.at(atoms.positions - shift).gradient
+        columns.append(((up - down).ravel() / roots) / (step if forward else 2 * step))
+    inside = modes.T @ np.array(columns).T
+    matrix = modes @ ((inside + inside.T) / 2) @ modes.T * np.outer(roots, roots)
+    shutil.rmtree(part)
+    return reference.energy, matrix
 
 
 def _of_corrections(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> np.ndarray:
@@ -161,9 +195,9 @@ def _downhill(
         moved.positions += sign * FIRST_STEP * vibrations.displacements[0] / abs(vibrations.displacements[0]).max()
         part = folder / f"follow-{attempt}{'-+'[sign > 0]}"
         part.mkdir(exist_ok=True)
-        surface = engine.Surface(settings, moved, part)
+        surface = relaxation.Surface(settings, moved, part)
         try:
-            engine.minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
+            relaxation.minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
         except PhysicsFailure:
             continue
         moved.positions = surface.points[-1].positions

@@ -59,7 +59,7 @@ def orbitals(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outco
         return Outcome("absent", "no electrons, no orbitals")
     with engine.until_finished(folder):
         solution = scf.solve(problem.mean_field(), problem.level, folder)
-    outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, engine._spin_gate(solution.field)])
+    outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, engine.spin_gate(solution.field)])
     found = frontier(solution.field)
     for name, (level, orbital) in found.items():
         outcome.quantities[f"{name}_ev"] = level

@@ -8,9 +8,7 @@ Hessian says so, and the rung "stability_followed" goes downhill from there.
 
 Most of an SCF is work on the grid, so the cycles run on a coarse one that is corrected to the answer of the fine one
 (`engines.dual_grid`); a cold start converges on the bare coarse grid first, where open shells that begin in the wrong
-symmetry leave it. The Hessian (J. Chem. Phys. 1977, 66, 3045)
-takes its exchange-correlation part from the coarse grid too, since only a sign matters: that moves clear instabilities
-by a per cent and zero modes (degenerate open shells) by up to 2e-3, so a negative one is confirmed on a finer grid.
+symmetry leave it.
 """
 
 import json
@@ -25,6 +23,7 @@ import numpy as np
 from crosstalk.engines import dual_grid
 from crosstalk.engines.corrections import REPLACED_VV10
 from crosstalk.engines.dual_grid import COARSE_GRID, on_coarse_grid
+from crosstalk.engines.stability import diagnose
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Gate, write_atomically
 
@@ -33,17 +32,10 @@ FOLLOWED = "stability_followed"
 #: Hartree. Wide enough to stop occupied and virtual orbitals from changing places, small enough to converge.
 LEVEL_SHIFT = 0.3
 DIIS_VECTORS = 12
-CONFIRMING_GRID = 1
 #: The VV10 integral is smooth but quadratic in points: two levels below the functional's grid the hydrogen bond of two
 #: waters is converged to 2e-7 hartree at a tenth of the time; three levels below it is off by 2e-5.
 NLC_GRID_BELOW = 2
 COARSE_TOLERANCE = 1e-6
-#: Eigenvalues of the orbital Hessian above this count as zero; five times the noise of zero modes on CONFIRMING_GRID.
-UNSTABLE_BELOW = -2e-4
-#: Eigenvalues above this need no second look. Those of sound molecules are 0.1 to 0.3 hartree.
-CLEARLY_STABLE = 0.05
-#: Of the eigenvector, loose and tight: the error of the eigenvalue is about its square over the spacing of eigenvalues.
-RESIDUALS = (2e-2, 3e-3)
 #: Norm of the orbital rotation along an instability, radian.
 ROTATION = 0.5
 MAX_FOLLOWED = 3
@@ -294,82 +286,6 @@ def settle(mf: Any, journal: Journal) -> str:
         if not mf.converged:
             return kind
     return diagnose(mf)[0]
-
-
-def diagnose(mf: Any) -> tuple[str, np.ndarray]:
-    """Kind of instability of a converged `mf` ("none"; "internal": within the same kind of determinant; "unrestricted":
-    a closed shell that would gain by letting its spins separate) and the mode that lowers the energy.
-
-    A closed shell well stable towards separate spins is stable inside as well: the Coulomb term lifts a rotation of
-    both spins above its triplet twin, and correlation of opposite spins alone works against that, weakly.
-    """
-    if mf.mol.spin == 0 and lowest_mode(mf, triplet=True)[0] > CLEARLY_STABLE:
-        return "none", np.empty(0)
-    for kind in ("internal",) if mf.mol.spin else ("internal", "unrestricted"):
-        for grid in (COARSE_GRID, CONFIRMING_GRID):
-            value, mode = lowest_mode(mf, kind == "unrestricted", grid)
-            if value >= UNSTABLE_BELOW:
-                break
-        else:
-            return kind, mode
-    return "none", np.empty(0)
-
-
-def lowest_mode(mf: Any, triplet: bool = False, grid: int = COARSE_GRID) -> tuple[float, np.ndarray]:
-    """Lowest eigenvalue (hartree) of the orbital Hessian and its mode: virtual-occupied rotations, spin after spin.
-
-    triplet: rotations of a closed shell that are opposite for the two spins.
-    """
-    from pyscf import lib
-
-    product, gaps = _hessian(mf, triplet, on_coarse_grid(mf, grid))
-    if gaps.size == 0:
-        return 0.0, gaps
-    starts = [np.eye(1, gaps.size, index).ravel() for index in np.argsort(gaps, kind="stable")[:3]]
-    starts.append(np.random.default_rng(0).standard_normal(gaps.size) / gaps)  # reaches every symmetry
-    for residual in RESIDUALS:
-        _, values, vectors = lib.davidson1(
-            lambda xs: list(product(np.asarray(xs))),
-            starts,
-            lambda r, value, _: r / np.where(abs(gaps - value) < 1e-8, 1e-8, gaps - value),
-            tol=residual / 20, tol_residual=residual, nroots=1, max_cycle=40, max_space=40, verbose=0,
-        )  # fmt: skip
-        if values[0] > CLEARLY_STABLE:
-            break
-        starts = vectors
-    mode = vectors[0] * np.sign(vectors[0][np.argmax(abs(vectors[0]))])
-    return float(values[0]), mode
-
-
-def _hessian(mf: Any, triplet: bool, coarse: Any) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    """Hessian times vectors (n, size) with the response of `coarse`, and virtual minus occupied levels (hartree)."""
-    spins, closed = _spins(mf), np.ndim(mf.mo_occ) == 1
-    gaps = np.concatenate([(v_e[:, None] - o_e[None, :]).ravel() for _, _, o_e, v_e in spins])
-    if hasattr(coarse, "with_solvent"):
-        if triplet:
-            coarse = coarse.undo_solvent()  # a spin density without charge polarises nothing
-        else:
-            coarse.with_solvent = mf.with_solvent.copy().set(equilibrium_solvation=True)
-    respond = coarse.gen_response(hermi=1, **({"singlet": False if triplet else None} if closed else {}))
-    edges = np.cumsum([v.shape[1] * o.shape[1] for o, v, _, _ in spins])[:-1]
-
-    def product(xs: np.ndarray) -> np.ndarray:
-        densities, parts = [], []
-        for (o, v, _, _), x in zip(spins, np.split(xs, edges, axis=1), strict=True):
-            densities.append(v @ x.reshape(len(xs), v.shape[1], o.shape[1]) @ o.T * (2 if closed else 1))
-        d = np.array(densities) + np.swapaxes(densities, -1, -2)
-        for (o, v, _, _), a in zip(spins, np.reshape(respond(d[0] if closed else d), d.shape), strict=True):
-            parts.append((v.T @ a @ o).reshape(len(xs), -1))
-        return gaps * xs + np.concatenate(parts, axis=1)
-
-    return product, gaps
-
-
-def _spins(mf: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Per spin (one entry for a closed shell): occupied and virtual orbitals, occupied and virtual levels."""
-    occupations, levels = np.atleast_2d(mf.mo_occ), np.atleast_2d(mf.mo_energy)
-    orbitals = np.reshape(mf.mo_coeff, (len(levels), mf.mol.nao, -1))
-    return [(c[:, f], c[:, ~f], e[f], e[~f]) for c, f, e in zip(orbitals, occupations > 0, levels, strict=True)]
 
 
 def _rotated(mf: Any, mode: np.ndarray) -> np.ndarray:

@@ -150,8 +150,10 @@ def _table(observable: Observable, rows: Sequence[Row], fake: bool) -> list[str]
     notes = [
         f"- {', '.join(escape(str(row[c])) for c in names)}: {tables.word(row['status'])}: {escape(row['reason'])}"
         for row in rows
-        if row.get("reason")
+        if row.get("reason") and row["status"] != "missing"
     ]
+    if waiting := sum(row["status"] == "missing" for row in rows):
+        notes.append(f"- {waiting} of {len(rows)} rows wait for calculations: see the beginning of this page")
     lines += [*notes, ""] if notes else []
     if observable.name in FIGURES:
         lines += [f"![{FIGURES[observable.name]}](figures/{observable.name}.png)", ""]
