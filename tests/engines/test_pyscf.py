@@ -464,3 +464,20 @@ def test_an_ion_that_falls_apart_is_a_result_where_that_is_asked(tmp_path):
     gate = next(gate for gate in outcome.gates if gate.name == "connectivity")
     assert outcome.status == "ok" and not gate.passed and gate.value.startswith("dissociated")
     assert outcome.structures[0].get_distance(0, 1) > 1.2
+
+
+def test_open_d_shells_take_the_lowest_of_several_guesses(tmp_path, monkeypatch):
+    """Of NiO (PBE0) superposed atoms lead to a stable solution that is no ground state; the journal names the better guess."""
+    oxide = Atoms("NiO", [[0, 0, 0], [0, 0, 1.627]])
+    level = {"functional": "pbe0", "basis": "def2-svpd", "dispersion": None, "scf_tolerance_ha": 1e-8, "grid_level": 0}
+    energies = []
+    for guesses in (scf.GUESSES, scf.GUESSES[:1]):
+        monkeypatch.setattr(scf, "GUESSES", guesses)
+        folder = tmp_path / str(len(guesses))
+        folder.mkdir()
+        problem = engine.Problem.of(settings_of(level, multiplicity=3), oxide, folder)
+        solution = scf.solve(problem.mean_field(), problem.level, folder)
+        assert next(gate for gate in solution.gates if gate.name == "stable").passed
+        energies.append(float(solution.field.e_tot))
+        assert any(rung.startswith("guess_") for rung in solution.rungs) == (len(guesses) > 1)
+    assert energies[0] < energies[1] - 1e-3

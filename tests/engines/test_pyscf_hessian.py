@@ -132,6 +132,25 @@ def test_a_stretch_is_the_slope_of_the_forces(tmp_path, atoms, level, settings):
     assert analytic == pytest.approx(stretch, abs=10.0)  # 7/cm are the weights' response on HESSIAN_GRID
 
 
+def test_a_meta_gga_gets_the_differences_of_its_forces(tmp_path):
+    """Forward differences along guessed modes against central ones of every coordinate, with all corrections."""
+    level = {"functional": "r2scan", "basis": "def2-svp", "dispersion": "d3bj", "stability": False, "grid_level": 2}
+    atoms = molecule("H2O")
+    settings = settings_of(level, index=0, fmax_ev_per_angstrom=0.02, max_steps=40)
+    _, matrix = hessians.second_derivatives(settings, atoms, tmp_path)
+    assert not (tmp_path / "differences").exists(), "a finished Hessian leaves nothing to go on from"
+    (tmp_path / "plain").mkdir()
+    surface = relaxation.Surface(settings, atoms, tmp_path / "plain")
+    step, rows = 0.005, []
+    for index in range(9):
+        shift = np.zeros((3, 3))
+        shift.flat[index] = step
+        sides = [surface.at(atoms.positions + sign * shift).gradient.ravel() for sign in (1, -1)]
+        rows.append((sides[0] - sides[1]) / (2 * step))
+    plain, ours = (hessians.normal_modes(atoms, m)[0] for m in ((np.array(rows) + np.array(rows).T) / 2, matrix))
+    assert ours == pytest.approx(plain, abs=6.0), "1/cm: what half a step of anharmonicity leaves"
+
+
 def test_the_corrections_hessian_is_that_of_their_energy(tmp_path):
     atoms = Atoms("HF", [[0, 0, 0], [0, 0, 0.92]])
     matrix = hessians._of_corrections(settings_of(PBE), atoms, tmp_path)

@@ -104,7 +104,7 @@ class Redox(Observable):
             "sign": charge,
             "solution": planner.config.environments[environment].model is not None,
             "temperature_k": thermo.temperature_k if thermo else ROOM_TEMPERATURE_K,
-            "thermal": "none" if thermo is None or not kept else thermo.ions,
+            "thermal": "none" if thermo is None else thermo.ions,
             "li_reference_v": settings.li_reference_v,
         }
         subject = {"species": name, "partner": partner, "process": process, "level": level, "environment": environment}

@@ -112,7 +112,7 @@ def error_bar(claim: m.Claim, level: str, rows: Mapping[str, Sequence[Row]], con
     """Error bar of a difference at a level, and where it is from.
 
     sqrt(2) times the standard deviation of the level's errors: what is systematic cancels in a difference of like
-    quantities. A level with fewer than LEAST values gets the claim's own error bar.
+    quantities. Against a threshold nothing cancels: the mean absolute error. A level with fewer than LEAST values gets the claim's own error bar.
     """
     if claim.validation is not None:
         found = errors(claim.validation, rows, config).get(level)
