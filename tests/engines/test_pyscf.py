@@ -428,7 +428,7 @@ def test_a_killed_rerank_ends_as_if_nothing_had_happened(tmp_path, monkeypatch):
         calls.append(mf)
         return Gate("spin", len(calls) > 1, 0.2, 0.1)
 
-    monkeypatch.setattr(engine, "_spin_gate", doubtful)
+    monkeypatch.setattr(engine, "spin_gate", doubtful)
     whole = rerank(tmp_path / "a", stretched(0.9, 1.0, 1.1), [0.0, 0.1, 0.15])
     calls.clear()
     solve = scf.solve

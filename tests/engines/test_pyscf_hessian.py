@@ -107,7 +107,7 @@ def test_a_hessian_has_no_translation_and_is_symmetric(tmp_path):
     assert np.allclose(matrix, matrix.T)
     # the weights' response to the nuclei is left out: on HESSIAN_GRID some hundredths of the largest, 50 eV/Angstrom^2
     rows = matrix.reshape(9, 3, 3).sum(axis=1)
-    assert abs(rows).max() < 0.05
+    assert abs(rows).max() < 0.1  # eV/Angstrom^2: what the weights of grid 3 leave out
     assert matrix.max() > 20
     assert energy == pytest.approx(relaxation.Surface(settings_of(PBE), molecule("H2O"), tmp_path).at(molecule("H2O").positions).energy, abs=1e-6)  # fmt: skip
 
@@ -222,7 +222,7 @@ def stand_in(monkeypatch, frequency, ends=None):
         surface.points.append(relaxation.Point(surface.start.positions, energy, np.zeros((2, 3))))
 
     monkeypatch.setattr(hessians, "_vibrations", vibrations)
-    monkeypatch.setattr(engine, "minimise", minimise)
+    monkeypatch.setattr(relaxation, "minimise", minimise)
     return seen
 
 
@@ -257,10 +257,12 @@ def test_no_end_is_no_number(tmp_path, monkeypatch):
 
 
 def test_a_finished_hessian_survives_a_kill(tmp_path, monkeypatch):
-    first = run(tmp_path, H2)
+    whole = run(tmp_path / "whole", H2)
+    assert not list((tmp_path / "whole").glob("hessian-*")), "a finished calculation repeated starts cold"
+    settings = settings_of(PBE, index=0, fmax_ev_per_angstrom=0.02, max_steps=40)
+    hessians._vibrations(settings, H2, tmp_path, 0)  # what is there when the kill comes
     monkeypatch.setattr(hessians, "second_derivatives", None)
-    again = run(tmp_path, H2)
-    assert again.quantities == first.quantities
     moved = Atoms("H2", [[0, 0, 0], [0, 0, 0.79]])
     with pytest.raises(TypeError):
         run(tmp_path, moved)  # another geometry is no match for what is stored
+    assert run(tmp_path, H2).quantities == whole.quantities
