@@ -15,6 +15,7 @@ from crosstalk.quantities import rounded
 from crosstalk.record import Gate, Record
 from crosstalk.spec import Spec
 from crosstalk.steps import Input
+from crosstalk.units import HARTREE_EV
 
 LEVEL = {
     "engine": "pyscf",
@@ -68,6 +69,27 @@ def lithium_hydride():
 def stored(outcome):
     """What a record would hold."""
     return {name: rounded(name, value) for name, value in outcome.quantities.items()}
+
+
+def test_density_fitting_costs_less_than_a_tenth_of_a_millihartree(tmp_path):
+    found = {}
+    for name in ("cc-pvtz-jkfit", None):
+        level = LEVEL | {"basis": "6-311++g(d,p)", "density_fit": name, "grid_level": 1, "stability": False}
+        surface = relaxation.Surface(settings_of(level), molecule("HCOOH"), tmp_path / str(name))
+        surface.folder.mkdir()
+        found[name] = surface.at(surface.start.positions).energy
+    assert abs(found["cc-pvtz-jkfit"] - found[None]) < 1e-4 * HARTREE_EV
+    assert found["cc-pvtz-jkfit"] != found[None]
+
+
+def test_elements_that_an_auxiliary_basis_lacks_take_the_general_one():
+    from pyscf import gto
+    from pyscf.gto import basis
+
+    mol = gto.M(atom="Li 0 0 0; GHOST-F 0 0 1.6", basis="6-31g", charge=1)
+    found = scf.auxiliary_basis(mol, "cc-pvtz-jkfit")  # has none for lithium
+    assert found["Li"] == basis.load("def2-universal-jkfit", "Li")
+    assert found["F"] == basis.load("cc-pvtz-jkfit", "F")
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,9 @@ def gpaw_problems(level: GpawLevel) -> Iterator[str]:
 def element_problems(level: Level, elements: Sequence[str]) -> Iterator[str]:
     """Elements that a level's basis set or PAW datasets lack."""
     if isinstance(level, PyscfLevel):
-        for name in (level.basis, level.density_fit):
-            for element in elements:
-                if name and (text := remembered(f"basis {name} {element}", partial(_basis, name, element))):
-                    yield text
+        for element in elements:
+            if text := remembered(f"basis {level.basis} {element}", partial(_basis, level.basis, element)):
+                yield text
     elif isinstance(level, GpawLevel):
         kind = "LDA" if level.functional == "LDA" else "PBE"
         for element in elements:

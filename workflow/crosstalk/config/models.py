@@ -119,7 +119,8 @@ class PyscfLevel(LevelBase):
     dispersion: str | None = Field(None, description="d3bj | d4 | d4:<parameter set> | null")
     basis_correction: str | None = Field(None, description="geometrical counterpoise correction: r2scan3c | null")
     density_fit: str | None = Field(
-        "def2-universal-jkfit", description="auxiliary basis for density fitting; null: none"
+        "def2-universal-jkfit",
+        description="auxiliary basis for density fitting, def2-universal-jkfit for elements that it lacks; null: none",
     )
     grid_level: int = Field(3, ge=0, le=9, description="PySCF's integration grid")
     scf_tolerance_ha: Positive = Field(1e-9, description="convergence of the SCF energy, hartree (PySCF's own unit)")

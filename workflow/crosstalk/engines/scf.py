@@ -12,6 +12,7 @@ symmetry leave it.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ GUESSES = ("minao", "huckel", "atom", "1e")
 TRANSITION_METALS = (range(21, 31), range(39, 49), range(72, 81))
 #: Hartree: a guess that is lower by less found the same solution.
 BETTER_GUESS = 1e-5
+#: Fits any orbital basis set and has functions for all elements up to radon.
+GENERAL_AUXILIARY_BASIS = "def2-universal-jkfit"
 CAVITY_SHARE_OF_MEMORY = 0.4
 SMD_DESCRIPTORS = ("n", "n25", "alpha", "beta", "gamma", "epsilon", "phi", "psi")
 
@@ -73,11 +76,26 @@ def mean_field(mol: Any, level: Level, environment: Level | None = None) -> Any:
     mf.grids.level = level["grid_level"]
     mf.nlcgrids.level = max(level["grid_level"] - NLC_GRID_BELOW, 0)
     if level["density_fit"]:
-        mf = mf.density_fit(auxbasis=level["density_fit"])
+        mf = mf.density_fit(auxbasis=auxiliary_basis(mol, level["density_fit"]))
     if environment is not None and environment["model"] is not None:
         mf = _solvated(mf, environment)
     mf.conv_tol, mf.max_cycle, mf.diis_space = level["scf_tolerance_ha"], level["max_cycles"], DIIS_VECTORS
     return mf
+
+
+def auxiliary_basis(mol: Any, name: str) -> dict[str, Any]:
+    """Element -> auxiliary functions of set `name`; of GENERAL_AUXILIARY_BASIS for elements that the set lacks."""
+    from pyscf.data.elements import _std_symbol_without_ghost
+    from pyscf.gto import basis
+    from pyscf.lib.exceptions import BasisNotFoundError
+
+    def functions(element: str) -> Any:
+        with suppress(BasisNotFoundError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an advice to install another package
+            return basis.load(name, element)
+        return basis.load(GENERAL_AUXILIARY_BASIS, element)
+
+    return {element: functions(element) for element in {_std_symbol_without_ghost(label) for label, _ in mol._atom}}
 
 
 def _solvated(mf: Any, environment: Level) -> Any:
