@@ -1,10 +1,11 @@
-"""Dispersion and counterpoise corrections obey their laws; no number is copied from anywhere."""
+"""Dispersion and counterpoise corrections obey their laws, and are the published ones where a name promises that."""
 
 import numpy as np
 import pytest
 from ase.build import molecule
 
 from crosstalk.engines.corrections import basis_correction, dispersion, supported
+from crosstalk.units import BOHR_ANGSTROM, HARTREE_EV
 
 KINDS = [("b3lyp", "d3bj"), ("b3lyp", "d4"), ("wb97x-d3bj", "d3bj"), ("r2scan", "d4:r2scan-3c"), ("m06-2x", "d3zero")]
 STEP_ANGSTROM = 1e-3
@@ -36,6 +37,25 @@ def test_counterpoise_is_positive_and_its_gradient_is_its_slope():
     assert energy > 0
     slope = _slope(lambda p: basis_correction(atoms.symbols, p, "r2scan3c")[0], atoms.positions)
     assert np.allclose(gradient, slope, atol=1e-5)
+
+
+def test_r2scan_3c_has_the_charge_scaling_and_three_body_term_of_its_paper():
+    """ga 2, gc 1, s9 2 (doi 10.1063/5.0040021); the library's own values for the name are ga 3, gc 2, s9 1."""
+    from dftd4.interface import DampingParam, DispersionModel
+
+    atoms = molecule("C2H6")
+    model = DispersionModel(atoms.numbers, atoms.positions / BOHR_ANGSTROM, ga=2.0, gc=1.0)
+    published = model.get_dispersion(DampingParam(s8=0.0, s9=2.0, a1=0.42, a2=5.65), grad=False)["energy"]
+    energy, _ = dispersion(atoms.symbols, atoms.positions, 0, "r2scan", "d4:r2scan-3c")
+    assert energy == pytest.approx(published * HARTREE_EV, abs=1e-9)
+    plain = DispersionModel(atoms.numbers, atoms.positions / BOHR_ANGSTROM)
+    assert abs(plain.get_dispersion(DampingParam(method="r2scan-3c"), grad=False)["energy"] - published) > 5e-5
+
+
+def test_counterpoise_of_r2scan_3c_has_its_published_value():
+    """Two hydrogen atoms 1 Angstrom apart; value of pyscf-dispersion 1.5's own tests, made with the authors' mctc-gcp."""
+    energy, _ = basis_correction("HH", [[0, 0, 0], [0, 0, 1]], "r2scan3c")
+    assert energy / HARTREE_EV == pytest.approx(0.0002982079859909563, abs=1e-9)
 
 
 @pytest.mark.parametrize(("functional", "name"), [("b3lyp", "d3bj"), ("b3lyp", "d4")])

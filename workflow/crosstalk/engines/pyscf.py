@@ -52,7 +52,7 @@ def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -
 def rerank(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     """Step `rerank`: conformers within `window_ev` of the lowest, as they are, put in the order of a better level.
 
-    What is known of finished conformers survives a kill. Weights are those of the new energies and the search's degeneracies.
+    Kept are those that this level finds within the window too, `keep` of them at most. What is known of finished conformers survives a kill. Weights are those of the new energies and the search's degeneracies.
     """
     from crosstalk.structures import conformers
 
@@ -74,7 +74,8 @@ def rerank(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome
     rungs = [rung for index in inside for rung in known[str(index)]["rungs"]]
     every = [Gate(**gate) for index in inside for gate in known[str(index)]["gates"]]
     notes.unlink()
-    order = sorted(range(len(inside)), key=lambda k: energies[k])[: settings["keep"]]
+    order = sorted(range(len(inside)), key=lambda k: energies[k])
+    order = [k for k in order if energies[k] - energies[order[0]] <= settings["window_ev"]][: settings["keep"]]
     relative = [energies[k] - energies[order[0]] for k in order]
     degeneracies = [found.record.quantities.get("degeneracies", [1] * len(above))[inside[k]] for k in order]
     outcome = Outcome(

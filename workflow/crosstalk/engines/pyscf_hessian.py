@@ -40,6 +40,8 @@ NOISE_CM1 = 30.0
 #: Imaginary modes are followed so often, and the first step along one has this length, Angstrom.
 MAX_FOLLOWED = 2
 FIRST_STEP = 0.2
+#: Both sides of a mode are alike within these: eV, and eV/Angstrom (the saddle's own forces are below fmax, not zero).
+SAME_ENERGY, SAME_FORCE = 2e-3, 0.04
 #: A molecule is linear when its smallest moment of inertia is below this part of its largest.
 LINEAR = 2e-3
 #: Two structures are the same shape within this deviation of atoms, Angstrom, when a symmetry operation is looked for.
@@ -188,8 +190,8 @@ def is_linear(atoms: "Atoms") -> bool:
 def _downhill(
     settings: Mapping[str, Any], atoms: "Atoms", vibrations: Vibrations, folder: Path, attempt: int
 ) -> "Atoms":
-    """The lower of the two minima that the lowest mode leads to."""
-    ends = []
+    """The lower of the two minima that the lowest mode leads to; where both sides are alike, one of them."""
+    ends, first = [], None
     for sign in (1, -1):
         moved = atoms.copy()
         moved.positions += sign * FIRST_STEP * vibrations.displacements[0] / abs(vibrations.displacements[0]).max()
@@ -197,6 +199,11 @@ def _downhill(
         part.mkdir(exist_ok=True)
         surface = relaxation.Surface(settings, moved, part)
         try:
+            here = surface.at(moved.positions.copy())
+            if first is not None and ends and _alike(first, here):
+                break
+            first = here
+            surface.points.clear()
             relaxation.minimise(surface, settings["fmax_ev_per_angstrom"], settings["max_steps"])
         except PhysicsFailure:
             continue
@@ -207,6 +214,12 @@ def _downhill(
             "not_converged", f"geometry: no minimum along the imaginary mode of {vibrations.frequencies[0]:.0f}/cm"
         )
     return min(ends, key=lambda end: end[:2])[2]
+
+
+def _alike(one: relaxation.Point, other: relaxation.Point) -> bool:
+    """Whether two displaced structures are mirror images by all signs: equal energies and equal sizes of all forces."""
+    sizes = [np.sort(np.linalg.norm(point.gradient, axis=1)) for point in (one, other)]
+    return abs(one.energy - other.energy) < SAME_ENERGY and bool(abs(sizes[0] - sizes[1]).max() < SAME_FORCE)
 
 
 def _shape(atoms: "Atoms", frequencies: list[float]) -> dict[str, Any]:
