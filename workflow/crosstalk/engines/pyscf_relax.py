@@ -136,9 +136,7 @@ class Surface:
         if solution is None:
             return Point(positions, float(problem.molecule.energy_nuc()) * HARTREE_EV, gradient)
         energy = float(solution.field.e_tot) * HARTREE_EV + sum(terms.values())
-        slope = solution.field.nuc_grad_method()
-        slope.grid_response = True  # without it r2SCAN's forces are off by up to 0.02 eV/Angstrom, more than the limit
-        gradient = gradient + np.asarray(slope.kernel()) * (HARTREE_EV / BOHR_ANGSTROM)
+        gradient = gradient + scf.gradient(solution.field) * (HARTREE_EV / BOHR_ANGSTROM)
         return Point(positions, energy, gradient)
 
     def _solve(self, positions: np.ndarray) -> tuple[engine.Problem, scf.Solution | None]:
