@@ -70,6 +70,8 @@ MISTAKES = [
     ("reactions", "reactions.opf2-lmc.products.LiFF", 1, ["'opf2-lmc'", "unknown species", "did you mean 'LiF'"]),
     ("species", "species.EC.fixed", True, ["'EC'", "fixed is for a species with a geometry"]),
     ("claims", "claims.homo-order.validation", "validation-ionization", ["'homo-order'", "did you mean 'validation-ionisation'"]),
+    ("levels", "tiers.standard.observables.redox.partner_environments", ["ec-emc-smt"], ["partner_environments", "did you mean 'ec-emc-smd'"]),
+    ("levels", "tiers.standard.observables.redox.only", {"reduction": ["electrolytes"]}, ["only.reduction", "did you mean 'electrolyte'"]),
     ("levels", "tiers.standard.observables.redox.partners.oxidation", ["PF66-"], ["partners", "did you mean 'PF6-'"]),
     ("levels", "tiers.standard.observables.binding.exchange", "EC", ["exchange", "must be a species with a dissociation"]),
     ("config", "default", "fast", ["unknown campaign 'fast'"]),

@@ -165,6 +165,16 @@ def test_the_ion_is_relaxed_from_the_neutral_and_its_bonds_are_reported(plans):
         assert after is found["relaxed"] or after.inputs["geometry"] == found["relaxed"].key
 
 
+def test_a_process_and_a_partner_can_be_kept_to_what_they_are_for(tmp_path):
+    redox = {"partners": {"oxidation": ["hydroxide"]}, "partner_environments": ["continuum"], "only": {"reduction": ["hydrogen"]}}  # fmt: skip
+    changes = {"levels": {"tiers": {"free": {"observables": {"redox": redox}, "geometry": {"rerank_window_ev": 0.1, "rerank_keep": 2}}}}}  # fmt: skip
+    plan = make(load(molecular(tmp_path, **changes)))
+    asked = [[e.subject[k] for k in ("partner", "process", "environment")] for e in plan.table("redox")]
+    assert asked == [["bare", "oxidation", "gas"], ["bare", "oxidation", "continuum"], ["hydroxide", "oxidation", "continuum"]]  # fmt: skip
+    relaxed = [s.settings["index"] for s in plan.specs.values() if s.step == "molecule_relax" and s.label.startswith("water + hydroxide at")]  # fmt: skip
+    assert relaxed == [0], "only the lowest pose of a complex is relaxed"
+
+
 def test_a_partner_makes_a_row_and_a_complex_of_its_own(tmp_path):
     changes = {"levels": {"tiers": {"free": {"observables": {"redox": {"partners": {"reduction": ["lithium ion"], "oxidation": ["hydroxide"]}}}}}}}  # fmt: skip
     plan = make(load(molecular(tmp_path, **changes)))

@@ -170,6 +170,8 @@ class Planner:
     def _relaxed(self, name: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any) -> Spec:
         """Conformers in the order of the geometry level, relaxed, gathered."""
         label, start = f"{name} at {relax.level}", found
+        # A complex is there for its lowest pose: nothing is averaged over the others.
+        keep = relax.rerank_keep if relax.rerank_window_ev is not None and name not in self.complexes else 1
         if relax.rerank_window_ev is not None:
             settings = {**shared, "window_ev": relax.rerank_window_ev, "keep": relax.rerank_keep}
             about = self._about(name, relax.level, costs.RERANKING)
@@ -180,7 +182,7 @@ class Planner:
                 "molecule_relax", relax.level, {**descent, "index": k}, {"geometry": start},
                 label=label + (f", conformer {k + 1}" if k else ""), **about,
             )
-            for k in range(relax.rerank_keep if relax.rerank_window_ev is not None else 1)
+            for k in range(keep)
         }  # fmt: skip
         if len(relaxed) == 1:
             return relaxed["relaxed 0"]

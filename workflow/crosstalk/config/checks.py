@@ -190,11 +190,11 @@ def _tiers(config: Config) -> Iterator[str]:
                     yield f"{where}: observables.{key}.partners: '{partner}' needs a SMILES"
             if getattr(settings, "geometry", None):
                 parts.append((f"observables.{key}.geometry", settings.geometry.level, ("gpaw",)))
-            for environment in getattr(settings, "environments", []):
-                if environment not in config.environments:
-                    yield unknown(
-                        f"{where}: observables.{key}.environments", "environment", environment, config.environments
-                    )
+            for field in ("environments", "partner_environments"):
+                for environment in getattr(settings, field, None) or []:
+                    if environment not in config.environments:
+                        named = f"{where}: observables.{key}.{field}"
+                        yield unknown(named, "environment", environment, config.environments)
         for key, level, engines in parts:
             if level is not None:
                 yield from _level_fits(f"{where}: {key}", level, engines, config)

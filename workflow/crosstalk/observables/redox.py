@@ -4,6 +4,7 @@ For a species alone and with a partner bound to it (Li+, the salt's anion): an e
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -30,11 +31,17 @@ class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
     environments: list[str] = Field(min_length=1, description="environments; potentials are for continua")
     processes: list[Process] = Field(["oxidation", "reduction"], description="what is done")
+    only: dict[Process, list[str]] = Field(
+        default_factory=dict, description="process -> species or groups that it is done to; left out: all subjects"
+    )
     partners: dict[Process, list[str]] = Field(
         default_factory=dict, description="process -> species that are bound to the subject, beside the subject alone"
     )
     partnered: list[str] | None = Field(
         None, description="species or groups that the partners are bound to; null: all subjects"
+    )
+    partner_environments: list[str] | None = Field(
+        None, description="environments for subjects with a partner, which in the gas phase are often ions; null: all"
     )
     li_reference_v: float = Field(
         1.40, description="absolute potential of Li/Li+ in V; 4.44 - 3.04, the literature spreads 1.37 to 1.46"
@@ -62,13 +69,15 @@ class Redox(Observable):
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
         species = planner.config.species
         partnered = resolve(species, settings.partnered) if settings.partnered is not None else list(species)
-        for name in subjects["species"]:
-            for process in settings.processes:
-                partners = settings.partners.get(process, []) if name in partnered else []
-                for partner in (BARE, *partners):
-                    for level in settings.levels:
-                        for environment in settings.environments:
-                            yield self._entry(planner, settings, name, partner, process, level, environment)
+        done_to = {process: resolve(species, names) for process, names in settings.only.items()}
+        beside = settings.environments if settings.partner_environments is None else settings.partner_environments
+        for name, process in product(subjects["species"], settings.processes):
+            if name not in done_to.get(process, [name]):
+                continue
+            partners = settings.partners.get(process, []) if name in partnered else []
+            for partner, level in product((BARE, *partners), settings.levels):
+                for environment in settings.environments if partner == BARE else beside:
+                    yield self._entry(planner, settings, name, partner, process, level, environment)
 
     def _entry(
         self,
@@ -112,9 +121,11 @@ class Redox(Observable):
 
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
         allowed = [*config.species, *groups(config.species)]
+        named = {"partnered": settings.partnered or [], **{f"only.{k}": names for k, names in settings.only.items()}}
         return [
-            f"partnered: unknown species or group '{name}'{nearest(name, allowed)}"
-            for name in settings.partnered or []
+            f"{key}: unknown species or group '{name}'{nearest(name, allowed)}"
+            for key, names in named.items()
+            for name in names
             if name not in allowed
         ]
 
