@@ -40,12 +40,12 @@ def ours(names: list[str], atoms: dict) -> None:
     """Density-fitted, grid 3, without stability analysis, as the others have none."""
     from pyscf import gto
 
+    from crosstalk import machine
     from crosstalk.engines import scf
-    from crosstalk.runner import keep_freed_memory
 
-    keep_freed_memory()
+    machine.keep_freed_memory()
     level = {
-        "functional": "b3lyp", "basis": BASIS, "density_fit": "def2-universal-jkfit", "grid_level": 3,
+        "functional": "b3lyp", "basis": BASIS, "density_fit": "cc-pvtz-jkfit", "grid_level": 3,
         "scf_tolerance_ha": 1e-9, "max_cycles": 100, "stability": False,
     }  # fmt: skip
     for name in names:
@@ -102,6 +102,10 @@ def psi4(names: list[str], atoms: dict) -> list[list]:
 
 def main() -> None:
     if sys.argv[1:2] == ["worker"]:
+        if sys.argv[2] == "ours":
+            from crosstalk import machine
+
+            machine.prepare()
         globals()[sys.argv[2]](sys.argv[3:], geometries())
         return
     atoms = geometries()

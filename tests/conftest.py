@@ -1,6 +1,5 @@
 """Shared fixtures: config folders that a test may edit, and a workplace that uses them."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from crosstalk import machine
+
+machine.prepare()
 
 ROOT = Path(__file__).parent.parent
 

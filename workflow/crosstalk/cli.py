@@ -2,17 +2,16 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# One thread for each process unless a job says otherwise: two jobs side by side beat one job with two threads.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+from crosstalk import machine
 
-from crosstalk.errors import CrosstalkError  # noqa: E402  (the threads must be set before numpy is loaded)
+machine.prepare()
+
+from crosstalk.errors import CrosstalkError  # noqa: E402  (after the libraries under numpy were told how to run)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 
-from crosstalk import __version__
+from crosstalk import __version__, machine
 from crosstalk.errors import CrosstalkError, PhysicsFailure
 from crosstalk.record import Outcome, Record, Store
 from crosstalk.spec import Spec
@@ -28,19 +28,6 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 
 def versions(engine: str) -> dict[str, str]:
     return {"crosstalk": __version__} | {name: metadata.version(name) for name in PACKAGES[engine]}
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc not to hand large freed arrays back to the kernel: zeroing their pages anew takes up to a fifth of a DFT run."""
-    import ctypes
-
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # of <malloc.h>
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library
-        return
-    for parameter, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**27)):
-        mallopt(parameter, value)
 
 
 def is_root_rank() -> bool:
@@ -116,7 +103,7 @@ def run_all(
     A broken calculation (an exception that is not physics) leaves no record: it is tried again next time.
     """
     broken = 0
-    keep_freed_memory()
+    machine.keep_freed_memory()
     for spec in specs:
         print(f"== {spec.step} {spec.label} [{spec.key}]", flush=True)
         try:
