@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from crosstalk.engines import device, dual_grid
+from crosstalk.engines import device, dual_grid, grid_forces
 from crosstalk.engines.corrections import REPLACED_VV10
 from crosstalk.engines.dual_grid import COARSE_GRID, on_coarse_grid
 from crosstalk.engines.stability import diagnose
@@ -220,9 +220,14 @@ def gradient(mf: Any) -> np.ndarray:
     by up to 0.02 eV/Angstrom."""
     if device.available():
         return device.gradient(mf)
-    slope = mf.nuc_grad_method()
-    slope.grid_response = True
-    return np.asarray(slope.kernel())
+    if mf.do_nlc():
+        slope = mf.nuc_grad_method()
+        slope.grid_response = True
+        return np.asarray(slope.kernel())
+    rest = mf.copy()
+    rest._numint = mf._numint.copy()
+    rest._numint._xc_type = lambda code: "HF"  # leaves exchange-correlation on the grid out
+    return np.asarray(rest.nuc_grad_method().kernel()) + grid_forces.xc_gradient(mf)
 
 
 def forget(folder: Path) -> None:
