@@ -188,5 +188,5 @@ def test_a_campaign_without_entries_still_has_all_its_figures(tmp_path):
     }
     config = Config(folder=Path(), default="c", campaigns={"c": m.Campaign(tier="t", observables={})}, **parts)
     paths = figures.draw(Plan("c", config, (), {}), Store(tmp_path), tmp_path)
-    names = ("frontier", "redox", "binding", "adsorption", "validation", "structures", "orbitals")
+    names = ("frontier", "redox", "binding", "adsorption", "convergence", "validation", "structures", "orbitals")
     assert {str(p.relative_to(tmp_path)) for p in paths} == {f"figures/{n}.{k}" for n in names for k in ("svg", "png")}

@@ -4,7 +4,7 @@ The planner asks nobody: every name was checked at the door (`config.checks`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -302,6 +302,32 @@ class Planner:
         self.boxes[spec.key] = box
         return spec
 
+    def varied_level(self, level: str, setting: str, value: Any) -> str:
+        """The name of a level that differs from `level` in one setting; known to the plan's config from then on."""
+        name = f"{level}, {setting} {value:g}"
+        model = self.config.levels[level].model_copy(update={setting: value})
+        same = next((n for n, other in self.config.levels.items() if other.identity() == model.identity()), None)
+        if same is not None:
+            return same
+        self.config = replace(self.config, levels={**self.config.levels, name: model})
+        return name
+
+    def varied_surface(self, surface: str, setting: str, value: Any) -> str:
+        """The name of a surface that differs from `surface` in one setting."""
+        name = f"{surface}, {setting} {value}"
+        model = self.config.surfaces[surface].model_copy(update={setting: value})
+        self.config = replace(self.config, surfaces={**self.config.surfaces, name: model})
+        return name
+
+    def transplant(self, poses: Spec, surface: str, label: str) -> Spec:
+        """The lowest pose of a search on another model of its surface, with both references in that box."""
+        place = self.config.surfaces[surface]
+        settings = {"index": 2, "repeat": list(place.repeat), "vacuum_angstrom": place.vacuum_angstrom}
+        inputs = {"geometry": poses, "slab": self.slab(surface)}
+        spec = self.add("transplant", None, settings, inputs, label=label, cost_s=0.5, memory_mb=300)
+        self.boxes[spec.key] = self._box(surface, tuple(place.repeat), self.boxes[poses.key].n_adsorbate)
+        return spec
+
     def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
         about = self._surface_cost(relax.level, self.boxes[poses.key].part(index), factor=30.0)
@@ -362,7 +388,7 @@ def make(config: Config, campaign: str | None = None, engine: str | None = None)
         settings = observable.section.model_validate(tier.observables[table])
         subjects = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}
         entries += observable.entries(planner, settings, subjects)
-    return Plan(name + ("-fake" if engine == "fake" else ""), config, tuple(entries), dict(planner.specs))
+    return Plan(name + ("-fake" if engine == "fake" else ""), planner.config, tuple(entries), dict(planner.specs))
 
 
 def load_plan(config_dir: Path | str, campaign: str | None = None, engine: str | None = None) -> Plan:

@@ -180,6 +180,7 @@ QUANTITIES = _declare(
     Quantity("homo_average_ev", "eV", "homo_ev averaged over conformers with their Boltzmann weights at 298.15 K"),
     Quantity("lumo_average_ev", "eV", "lumo_ev averaged over conformers with their Boltzmann weights at 298.15 K"),
     Quantity("e_ads_ev", "eV", "E(slab+molecule) - E(slab) - E(molecule, same box); negative = bound"),
+    Quantity("e_ads_change_ev", "eV", "e_ads_ev with one setting changed, minus e_ads_ev with the campaign's settings"),
     Quantity("e_disp_ev", "eV", "dispersion part of e_ads_ev"),
     Quantity("n_poses", "", "distinct poses that reached the final level", decimals=0),
 )

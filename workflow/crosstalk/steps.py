@@ -101,6 +101,8 @@ _STEPS = [
          ("structures.slabs", "engines.gpaw", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},
          ("engines.xtb", "engines.xtb_surfaces", "structures.poses", "structures.graphs")),
+    Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
+         ("structures.transplants", "structures.poses")),
     Step("surface_relax", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_relax"},
          ("engines.gpaw", "structures.graphs", "structures.slabs")),
     Step("surface_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},

@@ -15,6 +15,8 @@ rule draw_figures:
         f"results/{CAMPAIGN.name}/figures/adsorption.png",
         f"results/{CAMPAIGN.name}/figures/redox.svg",
         f"results/{CAMPAIGN.name}/figures/redox.png",
+        f"results/{CAMPAIGN.name}/figures/convergence.svg",
+        f"results/{CAMPAIGN.name}/figures/convergence.png",
         f"results/{CAMPAIGN.name}/figures/validation.svg",
         f"results/{CAMPAIGN.name}/figures/validation.png",
         f"results/{CAMPAIGN.name}/figures/orbitals.svg",

@@ -13,6 +13,7 @@ rule tabulate:
         f"results/{CAMPAIGN.name}/tables/adsorption.csv",
         f"results/{CAMPAIGN.name}/tables/surfaces.csv",
         f"results/{CAMPAIGN.name}/tables/redox.csv",
+        f"results/{CAMPAIGN.name}/tables/convergence.csv",
         f"results/{CAMPAIGN.name}/tables/reactions.csv",
         f"results/{CAMPAIGN.name}/tables/validation.csv",
         f"results/{CAMPAIGN.name}/tables/claims.csv",

@@ -251,7 +251,9 @@ def _section(
     if table not in tier.observables:
         yield f"{where}: tier '{campaign.tier}' has no settings for it (levels.yaml: tiers '{campaign.tier}': observables)"
         return
-    needed = {"adsorption": ("slabs", "poses"), "surfaces": ("slabs",)}.get(table, ())
+    needed = {"adsorption": ("slabs", "poses"), "convergence": ("slabs", "poses"), "surfaces": ("slabs",)}.get(
+        table, ()
+    )
     for part in needed:
         if getattr(tier, part) is None:
             yield f"{where}: tier '{campaign.tier}' has no section '{part}', which {table} needs"

@@ -34,6 +34,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     },
     "slab": {"area_angstrom2": (20, 30), "n_atoms": (4, 20), "oh_per_nm2": (0, 5)},
     "poses": {"n_starts": (6, 6), "n_atoms": (40, 70)},
+    "transplant": {"n_atoms": (40, 70)},
     "surface_relax": {"energy_ev": (-900, -800), "n_steps": (5, 20)},
     "surface_energy": {
         "energy_ev": (-900, -800), "dispersion_ev": (-3, 0), "work_function_ev": (4, 5), "work_function_bottom_ev": (4, 5), "vbm_ev": (-8, -6),
@@ -76,4 +77,6 @@ def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
             molecule.symbols, positions=molecule.positions + np.array([0, 0, 8]), cell=slab.cell, pbc=slab.pbc, tags=1
         )
         return [slab, molecule, slab + molecule]
+    if spec.step == "transplant":
+        return inputs["geometry"].structures
     return [next(iter(inputs.values())).structures[0]]

@@ -48,7 +48,7 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
-    """Write folder/figures/{frontier,redox,binding,adsorption,validation,orbitals,structures}.{svg,png} and figures/structures/*.png."""
+    """Write folder/figures/{frontier,redox,binding,adsorption,convergence,validation,orbitals,structures}.{svg,png} and figures/structures/*.png."""
     from crosstalk.reporting import orbitals, plots
 
     found, target = tables.rows(plan, store), Path(folder) / "figures"
@@ -58,6 +58,7 @@ def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
             "frontier": frontier(found["frontier"], warning),
             "binding": binding(found["binding"], warning),
             "adsorption": adsorption(found["adsorption"], warning),
+            "convergence": plots.convergence(found["convergence"], warning),
             "redox": plots.redox(found["redox"], warning),
             "validation": plots.parity(tables.results(plan, found)[1], _sets(plan), warning),
         }

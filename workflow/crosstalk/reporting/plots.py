@@ -50,6 +50,48 @@ def redox(rows: Sequence[Row], warning: str = "") -> Figure:
     return figure
 
 
+#: Setting -> what its axis is called.
+SETTINGS = {
+    "cutoff_ev": "cutoff (eV)", "kpoint_spacing_per_angstrom": "k-point spacing (1/Angstrom)", "grid_spacing_angstrom": "grid spacing (Angstrom)",
+    "layers": "layers", "repeat": "repeat", "vacuum_angstrom": "vacuum (Angstrom)",
+}  # fmt: skip
+#: Change of an adsorption energy that counts as converged, meV.
+CONVERGED_MEV = 30.0
+
+
+def convergence(rows: Sequence[Row], warning: str = "") -> Figure:
+    """Change of the adsorption energy with each setting, one panel for each, a line for each adsorbate, surface and level."""
+    title = "What the settings cost: change of the adsorption energy"
+    shown = [row for row in rows if row.get("e_ads_change_ev") is not None and row["setting"] in SETTINGS]
+    if not shown:
+        return empty(title, warning)
+    settings = [name for name in SETTINGS if any(row["setting"] == name for row in shown)]
+    systems = list(dict.fromkeys((row["adsorbate"], row["surface"], row["level"]) for row in shown))
+    columns = min(3, len(settings))
+    lines = -(-len(settings) // columns)
+    figure = _page(0.9 + 1.9 * lines + 0.2 * len(systems), title, warning)
+    panels = np.ravel(figure.subplots(lines, columns, sharey=True))
+    for axes, name in zip(panels, settings, strict=False):
+        values = list(dict.fromkeys(row["value"] for row in shown if row["setting"] == name))
+        for k, system in enumerate(systems):
+            its = [r for r in shown if r["setting"] == name and (r["adsorbate"], r["surface"], r["level"]) == system]
+            places = [values.index(row["value"]) for row in its]
+            heights = [1000 * row["e_ads_change_ev"] for row in its]
+            style: Any = {"color": SERIES[k % len(SERIES)][0], "marker": MARKERS[k % len(MARKERS)], "ms": 4, "lw": 1}
+            axes.plot(places, heights, label=f"{system[0]} on {system[1]}, {system[2]}", **style)
+        axes.axhspan(-CONVERGED_MEV, CONVERGED_MEV, color="0.92", zorder=0)
+        axes.axhline(0, color="0.6", lw=0.5, zorder=0)
+        axes.set_xticks(range(len(values)), values)
+        axes.set_title(SETTINGS[name])
+    for axes in panels[::columns]:
+        axes.set_ylabel("change (meV)")
+    for axes in panels[len(settings) :]:
+        axes.set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=1, frameon=False)
+    return figure
+
+
 def parity(rows: Sequence[Row], groups: dict[str, Sequence[str]], warning: str = "") -> Figure:
     """Our energies against references (eV), one column for each level; below, the errors.
 

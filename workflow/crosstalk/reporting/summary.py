@@ -35,6 +35,7 @@ FIGURES = {
     "binding": "Ion binding energies",
     "adsorption": "Adsorption energies",
     "redox": "Redox potentials",
+    "convergence": "What the settings cost",
 }
 
 
