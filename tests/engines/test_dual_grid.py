@@ -102,3 +102,19 @@ def test_a_field_that_never_settles_falls_back_to_the_fine_grid(tmp_path, monkey
     solution = scf.solve(mf, full, tmp_path)
     assert mf.converged and solution.rungs == ["diis"]
     assert mf.energy_tot(mf.make_rdm1()) == pytest.approx(mf.e_tot, abs=1e-8)
+
+
+def test_a_foreseen_end_needs_no_look_at_the_fine_grid(tmp_path, monkeypatch):
+    """At the tolerance of relaxations; energy and forces are those of the fine grid alone."""
+    seen, whole = [], dual_grid.addition
+    monkeypatch.setattr(dual_grid, "addition", lambda *args: seen.append(1) or whole(*args))
+    counts, found = {}, {}
+    for foresight in (1e-1, np.inf):
+        monkeypatch.setattr(dual_grid, "NEXT_POTENTIAL", foresight)
+        seen.clear()
+        mf, full = field(tmp_path, "H2O", R2SCAN | {"scf_tolerance_ha": 1e-8}, {})
+        scf.solve(mf, full, tmp_path)
+        counts[foresight], found[foresight] = len(seen), mf
+    assert counts[1e-1] == counts[np.inf] - 1
+    assert found[1e-1].e_tot == pytest.approx(found[np.inf].e_tot, abs=1e-8)
+    assert abs(scf.gradient(found[1e-1]) - scf.gradient(found[np.inf])).max() < 1e-5
