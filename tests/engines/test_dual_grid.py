@@ -112,8 +112,10 @@ def test_a_foreseen_end_needs_no_look_at_the_fine_grid(tmp_path, monkeypatch):
     for foresight in (1e-1, np.inf):
         monkeypatch.setattr(dual_grid, "NEXT_POTENTIAL", foresight)
         seen.clear()
-        mf, full = field(tmp_path, "H2O", R2SCAN | {"scf_tolerance_ha": 1e-8}, {})
-        scf.solve(mf, full, tmp_path)
+        folder = tmp_path / str(foresight)
+        folder.mkdir()
+        mf, full = field(folder, "H2O", R2SCAN | {"scf_tolerance_ha": 1e-8}, {})
+        scf.solve(mf, full, folder)
         counts[foresight], found[foresight] = len(seen), mf
     assert counts[1e-1] == counts[np.inf] - 1
     assert found[1e-1].e_tot == pytest.approx(found[np.inf].e_tot, abs=1e-8)
