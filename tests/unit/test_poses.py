@@ -8,7 +8,7 @@ from ase.data import covalent_radii
 from ase.geometry import get_distances
 
 from crosstalk.errors import CrosstalkError
-from crosstalk.structures import poses, slabs
+from crosstalk.structures import pose_ensembles, poses, slabs
 
 GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)
 BILAYER = slabs.graphite_basal(2.46, 3.35, 2)
@@ -87,9 +87,9 @@ def test_equal_poses_are_found_under_the_symmetry_of_the_slab() -> None:
     turned.positions[mine] = (turned.positions[mine] - centre) @ rotation.T + centre
     methyl = len(one) - len(METHANOL) + np.array([2, 4, 5])
     swapped.positions[methyl] = swapped.positions[methyl[[2, 0, 1]]]
-    assert poses.pose_rmsd(shifted, one) == pytest.approx(0, abs=1e-6)
-    assert poses.pose_rmsd(turned, one) == pytest.approx(0, abs=1e-4)
-    assert poses.deduplicate([one, shifted, turned, swapped], [0.0, 0.001, -0.001, 0.002]) == [2]
+    assert pose_ensembles.pose_rmsd(shifted, one) == pytest.approx(0, abs=1e-6)
+    assert pose_ensembles.pose_rmsd(turned, one) == pytest.approx(0, abs=1e-4)
+    assert pose_ensembles.deduplicate([one, shifted, turned, swapped], [0.0, 0.001, -0.001, 0.002]) == ([2], [4])
 
 
 def test_different_poses_stay_apart() -> None:
@@ -98,8 +98,11 @@ def test_different_poses_stay_apart() -> None:
     half.positions[one.get_tags() == 1] += GRAPHENE.cell[0] / 2
     higher = one.copy()
     higher.positions[one.get_tags() == 1, 2] += 1.0
-    assert poses.deduplicate([one, half, higher], [0.0, 0.0, 0.0]) == [0, 1, 2]
-    assert poses.deduplicate([one, one], [0.5, 0.0]) == [1, 0]  # same place, other energy: both stay, lowest first
+    assert pose_ensembles.deduplicate([one, half, higher], [0.0, 0.0, 0.0]) == ([0, 1, 2], [1, 1, 1])
+    assert pose_ensembles.deduplicate([one, one], [0.5, 0.0])[0] == [
+        1,
+        0,
+    ]  # same place, other energy: both stay, lowest first
 
 
 def test_one_box_for_all() -> None:
