@@ -24,11 +24,11 @@ def coefficients() -> np.ndarray:
     return np.asarray(drawn.get_beefvdw_ensemble_coefs(SIZE, SEED))
 
 
-def changes(contributions: Sequence[float]) -> np.ndarray:
+def changes(contributions: Sequence[float] | np.ndarray) -> np.ndarray:
     """What each member changes of an energy (or difference of energies) with these terms, (SIZE), eV."""
     return np.asarray(coefficients() @ np.asarray(contributions, dtype=float))
 
 
-def spread(contributions: Sequence[float]) -> float:
+def spread(contributions: Sequence[float] | np.ndarray) -> float:
     """Standard deviation over the members, eV."""
     return float(changes(contributions).std())
