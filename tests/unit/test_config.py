@@ -80,6 +80,9 @@ MISTAKES = [
     ("references", "references.ec-dipole.where.species", "CE", ["'CE'"]),
     ("claims", "claims.homo-order.subject.species", "EMD", ["claims.yaml", "'homo-order'", "'EMD'", "did you mean"]),
     ("claims", "claims.homo-order.relation", "over", ["relation", "above"]),
+    ("claims", "claims.work-function-order.optional_groups", ["graphite-edge"], ["optional_groups", "did you mean 'graphite-edges'"]),
+    ("levels", "tiers.standard.observables.adsorption.charges", "bader", ["charges", "hirshfeld"]),
+    ("levels", "levels.beef-vdw/pw400.dispersion", "d3bj", ["beef-vdw/pw400", "dispersion", "allowed: null"]),
     ("claims", "claims.homo-order.table", None, ["'homo-order'", "needs table"]),
 ]  # fmt: skip
 

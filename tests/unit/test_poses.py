@@ -8,6 +8,7 @@ from ase.data import covalent_radii
 from ase.geometry import get_distances
 
 from crosstalk.errors import CrosstalkError
+from crosstalk.steps import Input
 from crosstalk.structures import pose_ensembles, poses, slabs
 
 GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)
@@ -119,3 +120,51 @@ def test_one_box_for_all() -> None:
     # The slab stands at the same place in all of them.
     for pose in boxed[2:]:
         assert np.allclose(pose.positions[: len(bare)], boxed[0].positions)
+
+
+# -- after the energies are known ------------------------------------------------------------------------------------
+
+
+def gathered(numbers, energies, filtered, found_by):
+    """The outcome of step pose_ensemble over poses of one molecule at different places above a sheet."""
+    bare = slabs.in_box(slabs.graphite_basal(2.46, 3.35, 1), 10.0).repeat((4, 4, 1))
+    bare.set_tags(0)
+    places = {1: [2.0, 1.0, 13.0], 2: [2.0, 1.0, 13.9], 3: [2.0, 1.0, 13.05]}
+    one = molecule("H2O")
+    inputs = {"search 0": Input(Known({"pose_energies_ev": filtered, "found_by": found_by}), [bare])}
+    for k, energy in zip(numbers, energies, strict=True):
+        water = one.copy()
+        water.positions += places[k]
+        water.set_tags(1)
+        inputs[f"pose {k}"] = Input(Known({"energy_ev": energy}), [bare + water])
+    return pose_ensembles.pose_ensemble(None, inputs, None).quantities
+
+
+class Known:
+    """A record of which nothing but its quantities is read."""
+
+    def __init__(self, quantities):
+        self.quantities = quantities
+
+
+def test_poses_that_became_one_count_once_and_share_their_starts():
+    found = gathered([1, 2, 3], [-5.0, -5.1, -5.005], [-0.4, -0.3, -0.2], [4, 2, 1])
+    assert found["n_found"] == 2 and found["found_by"] == [2, 5]
+    assert found["relative_energies_ev"] == pytest.approx([0.0, 0.095])
+    assert sum(found["weights"]) == pytest.approx(1.0) and found["weights"][0] > 0.9
+    assert found["energy_ev"] == -5.1
+
+
+def test_ranks_of_the_filter_against_the_energies():
+    assert gathered([1, 2, 3], [-5.2, -5.1, -5.0], [-0.4, -0.3, -0.2], [1, 1, 1])["rank_correlation"] == pytest.approx(
+        1
+    )
+    assert gathered([1, 2, 3], [-5.0, -5.1, -5.2], [-0.4, -0.3, -0.2], [1, 1, 1])["rank_correlation"] == pytest.approx(
+        -1
+    )
+    assert "rank_correlation" not in gathered([1, 3], [-5.0, -5.1], [-0.4, -0.3, -0.2], [1, 1, 1])
+
+
+def test_a_pose_that_came_to_no_number_keeps_the_others_numbers():
+    found = gathered([2, 3], [-5.0, -5.3], [-0.4, -0.3, -0.2], [4, 2, 1])
+    assert found["found_by"] == [1, 2]

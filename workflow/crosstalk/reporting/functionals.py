@@ -11,17 +11,17 @@ from crosstalk.observables.base import ENSEMBLE, Row
 SOURCE = "BEEF-vdW ensemble of the difference"
 
 
-def terms(row: Row, quantity: str) -> Sequence[float] | None:
-    """The terms of a row's ensemble, eV; None without one."""
-    found: Sequence[float] | None = row.get(ENSEMBLE, {}).get(quantity)
-    return found
+def terms(row: Row, quantity: str) -> np.ndarray | None:
+    """The terms of a row's ensemble, (32), eV; None without one."""
+    found = row.get(ENSEMBLE, {}).get(quantity)
+    return None if found is None else np.asarray(found, dtype=float)
 
 
 def error_bar(quantity: str, mine: Row, theirs: Row | None) -> tuple[float, str]:
     """Standard deviation of the difference of two rows over the ensemble, eV, and its source; None is a fixed number."""
-    own = np.asarray(terms(mine, quantity), dtype=float)
-    other = np.asarray(terms(theirs, quantity), dtype=float) if theirs is not None else 0.0
-    return beef.spread(own - other), SOURCE
+    both = [terms(row, quantity) for row in (mine, theirs) if row is not None]
+    own, *other = [found for found in both if found is not None]
+    return beef.spread(own - other[0] if other else own), SOURCE
 
 
 def margins(
@@ -31,14 +31,16 @@ def margins(
 
     `threshold` stands in for theirs.
     """
-    if not mine or any(terms(row, quantity) is None for row in (*mine, *theirs)):
+
+    def moved(rows: Sequence[Row]) -> list[np.ndarray]:
+        found = [(row[quantity], terms(row, quantity)) for row in rows]
+        return [sign * (value + beef.changes(its)) for value, its in found if its is not None]
+
+    ours, others = moved(mine), moved(theirs)
+    if not ours or len(ours) < len(mine) or len(others) < len(theirs):
         return None
-
-    def moved(row: Row) -> np.ndarray:
-        return np.asarray(sign * (row[quantity] + beef.changes(terms(row, quantity) or [])))
-
-    against = sign * threshold if threshold is not None else np.max([moved(row) for row in theirs], axis=0)
-    return np.asarray(np.min([moved(row) for row in mine], axis=0) - against)
+    against = sign * threshold if threshold is not None else np.max(others, axis=0)
+    return np.asarray(np.min(ours, axis=0) - against)
 
 
 def probability(members: Sequence[np.ndarray]) -> float | None:
