@@ -160,3 +160,50 @@ def test_frozen_atoms_stay(tmp_path: Path) -> None:
     final, _ = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.5, tmp_path / "frozen.traj")
     assert np.array_equal(final.positions[:3], bent().positions[:3])
     assert not np.allclose(final.positions[3], bent().positions[3])
+
+
+# -- the ensemble, charges and ghosts on two atoms ------------------------------------------------------------------
+
+
+def two(symbols: str, length: float) -> Atoms:
+    """Two atoms, the first one the "slab" (tag 0), the second one the "adsorbate"."""
+    atoms = Atoms(symbols, [[0, 0, 0], [0, 0, length]], cell=[5.0, 5.0, 8.0], pbc=(True, True, False), tags=[0, 1])
+    atoms.center()
+    return atoms
+
+
+def asked(atoms: Atoms, folder: Path, level: dict[str, Any], **more: Any) -> Outcome:
+    settings = {"level": LEVEL | {"kpoint_spacing_per_angstrom": None, "dispersion": None} | level, "index": 0} | more
+    spec = Spec("surface_energy", "gpaw", settings, {"geometry": "0"}, 1)
+    return gpaw.surface_energy(spec, {"geometry": Input(None, [atoms])}, folder)  # type: ignore[arg-type]
+
+
+def test_beef_leaves_the_terms_of_its_ensemble_and_equal_atoms_share_alike(tmp_path: Path) -> None:
+    from crosstalk import beef
+
+    found = asked(two("H2", 0.75), tmp_path, {"functional": "BEEF-vdW"}, charges="hirshfeld").quantities
+    terms = found["ensemble_contributions_ev"]
+    assert len(terms) == 32
+    assert terms[0] < 0 and terms[30] < terms[31] < 0  # exchange; LDA overbinds correlation, PBE takes half of it back
+    assert 0.1 < beef.spread(terms) < 3.0
+    assert found["adsorbate_charge_e"] == pytest.approx(0.0, abs=2e-3)
+
+
+def test_the_more_electronegative_side_holds_the_electrons(tmp_path: Path) -> None:
+    light = {"cutoff_ev": 250.0, "energy_tolerance_ev": 1e-3, "density_tolerance": 1e-3}
+    one = asked(two("LiH", 1.6), tmp_path, light, charges="hirshfeld").quantities["adsorbate_charge_e"]
+    turned = two("LiH", 1.6)
+    turned.set_tags([1, 0])
+    other = asked(turned, tmp_path, light, charges="hirshfeld").quantities["adsorbate_charge_e"]
+    assert -0.7 < one < -0.2
+    assert one + other == pytest.approx(0.0, abs=0.01)
+
+
+def test_ghosts_lower_the_energy_of_a_part_and_leave_it_its_dispersion(tmp_path: Path) -> None:
+    local = {"mode": "lcao", "basis": "dzp", "cutoff_ev": None, "dispersion": "d3bj"}
+    whole = two("HeH", 2.2)
+    whole.symbols[1] = "He"
+    alone = asked(whole, tmp_path, local, part="molecule").quantities
+    ghosts = asked(whole, tmp_path, local, part="molecule", ghosts=True).quantities
+    assert -0.5 < ghosts["energy_ev"] - alone["energy_ev"] < 0.0
+    assert ghosts["dispersion_ev"] == alone["dispersion_ev"]
