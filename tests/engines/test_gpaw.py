@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import molecule
 from ase.calculators.emt import EMT
 
-from crosstalk.engines import gpaw
+from crosstalk.engines import gpaw, gpaw_relax
 from crosstalk.errors import EngineError, PhysicsFailure
 from crosstalk.record import Outcome
 from crosstalk.spec import Spec
@@ -74,7 +74,7 @@ def test_a_repeat_with_fewer_k_points_is_the_same_crystal(tmp_path: Path) -> Non
         assert four.quantities[name] == pytest.approx(4 * one.quantities[name], abs=tolerance)
 
 
-@pytest.mark.parametrize("rung", ["soft_mixing", "more_smearing"])
+@pytest.mark.parametrize("rung", ["soft_mixing", "more_smearing", "davidson"])
 def test_remedies_lead_to_the_same_number(
     rung: str, graphene: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,7 +86,7 @@ def test_remedies_lead_to_the_same_number(
 
 
 def test_an_scf_that_never_converges_is_said(tmp_path: Path) -> None:
-    with pytest.raises(PhysicsFailure, match="default, soft_mixing, more_smearing") as failure:
+    with pytest.raises(PhysicsFailure, match="default, soft_mixing, more_smearing, davidson") as failure:
         energy(GRAPHENE, tmp_path, max_iterations=2, kpoint_spacing_per_angstrom=None)
     assert failure.value.status == "not_converged"
 
@@ -117,7 +117,7 @@ def test_lcao_relaxes_a_bent_molecule_on_nothing(tmp_path: Path) -> None:
     level = LEVEL | {"mode": "lcao", "basis": "dzp", "cutoff_ev": None, "kpoint_spacing_per_angstrom": None}
     settings = {"level": level, "index": 0, "fmax_ev_per_angstrom": 0.1, "max_steps": 20, "freeze_below": 0.0}
     spec = Spec("surface_relax", "gpaw", settings, {"geometry": "0"}, 1)
-    outcome = gpaw.surface_relax(spec, {"geometry": Input(None, [alone])}, tmp_path)  # type: ignore[arg-type]
+    outcome = gpaw_relax.surface_relax(spec, {"geometry": Input(None, [alone])}, tmp_path)  # type: ignore[arg-type]
     assert outcome.quantities["max_force_ev_per_angstrom"] <= 0.1
     assert outcome.structures[0].get_distance(0, 1) < alone.get_distance(0, 1)
     assert (tmp_path / "relax.traj").exists()
@@ -139,24 +139,71 @@ def emt(atoms: Atoms) -> EMT:
 
 
 def test_a_killed_relaxation_goes_on(tmp_path: Path) -> None:
-    whole, steps = gpaw.relax(bent(), emt, 0.01, 100, 0.0, tmp_path / "whole.traj")
-    part, first = gpaw.relax(bent(), emt, 0.01, 3, 0.0, tmp_path / "part.traj")
+    whole, steps = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.0, tmp_path / "whole.traj")
+    part, first = gpaw_relax.relax(bent(), emt, 0.01, 3, 0.0, tmp_path / "part.traj")
     assert first == 3
     assert not np.allclose(part.positions, whole.positions, atol=1e-3)
-    resumed, total = gpaw.relax(bent(), emt, 0.01, 100, 0.0, tmp_path / "part.traj")
+    resumed, total = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.0, tmp_path / "part.traj")
     assert total == steps
     assert resumed.get_all_distances() == pytest.approx(whole.get_all_distances(), abs=1e-3)
 
 
 def test_a_cut_trajectory_is_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "cut.traj"
-    gpaw.relax(bent(), emt, 0.01, 4, 0.0, path)
+    gpaw_relax.relax(bent(), emt, 0.01, 4, 0.0, path)
     path.write_bytes(path.read_bytes()[:-40])
-    final, _ = gpaw.relax(bent(), emt, 0.01, 100, 0.0, path)
+    final, _ = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.0, path)
     assert np.linalg.norm(final.get_forces(), axis=1).max() <= 0.01
 
 
 def test_frozen_atoms_stay(tmp_path: Path) -> None:
-    final, _ = gpaw.relax(bent(), emt, 0.01, 100, 0.5, tmp_path / "frozen.traj")
+    final, _ = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.5, tmp_path / "frozen.traj")
     assert np.array_equal(final.positions[:3], bent().positions[:3])
     assert not np.allclose(final.positions[3], bent().positions[3])
+
+
+# -- the ensemble, charges and ghosts on two atoms ------------------------------------------------------------------
+
+
+def two(symbols: str, length: float) -> Atoms:
+    """Two atoms, the first one the "slab" (tag 0), the second one the "adsorbate"."""
+    atoms = Atoms(symbols, [[0, 0, 0], [0, 0, length]], cell=[5.0, 5.0, 8.0], pbc=(True, True, False), tags=[0, 1])
+    atoms.center()
+    return atoms
+
+
+def asked(atoms: Atoms, folder: Path, level: dict[str, Any], **more: Any) -> Outcome:
+    settings = {"level": LEVEL | {"kpoint_spacing_per_angstrom": None, "dispersion": None} | level, "index": 0} | more
+    spec = Spec("surface_energy", "gpaw", settings, {"geometry": "0"}, 1)
+    return gpaw.surface_energy(spec, {"geometry": Input(None, [atoms])}, folder)  # type: ignore[arg-type]
+
+
+def test_beef_leaves_the_terms_of_its_ensemble_and_equal_atoms_share_alike(tmp_path: Path) -> None:
+    from crosstalk import beef
+
+    found = asked(two("H2", 0.75), tmp_path, {"functional": "BEEF-vdW"}, charges="hirshfeld").quantities
+    terms = found["ensemble_contributions_ev"]
+    assert len(terms) == 32
+    assert terms[0] < 0 and terms[30] < terms[31] < 0  # exchange; LDA overbinds correlation, PBE takes half of it back
+    assert 0.1 < beef.spread(terms) < 3.0
+    assert found["adsorbate_charge_e"] == pytest.approx(0.0, abs=2e-3)
+
+
+def test_the_more_electronegative_side_holds_the_electrons(tmp_path: Path) -> None:
+    light = {"cutoff_ev": 250.0, "energy_tolerance_ev": 1e-3, "density_tolerance": 1e-3}
+    one = asked(two("LiH", 1.6), tmp_path, light, charges="hirshfeld").quantities["adsorbate_charge_e"]
+    turned = two("LiH", 1.6)
+    turned.set_tags([1, 0])
+    other = asked(turned, tmp_path, light, charges="hirshfeld").quantities["adsorbate_charge_e"]
+    assert -0.7 < one < -0.2
+    assert one + other == pytest.approx(0.0, abs=0.01)
+
+
+def test_ghosts_lower_the_energy_of_a_part_and_leave_it_its_dispersion(tmp_path: Path) -> None:
+    local = {"mode": "lcao", "basis": "dzp", "cutoff_ev": None, "dispersion": "d3bj"}
+    whole = two("HeH", 2.2)
+    whole.symbols[1] = "He"
+    alone = asked(whole, tmp_path, local, part="molecule").quantities
+    ghosts = asked(whole, tmp_path, local, part="molecule", ghosts=True).quantities
+    assert -0.5 < ghosts["energy_ev"] - alone["energy_ev"] < 0.0
+    assert ghosts["dispersion_ev"] == alone["dispersion_ev"]

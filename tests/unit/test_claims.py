@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crosstalk import beef
 from crosstalk.config import Config
 from crosstalk.config import models as m
+from crosstalk.observables.base import ENSEMBLE
 from crosstalk.reporting import claims
 
 CLAIM = {
@@ -174,3 +176,95 @@ def test_evidence_is_a_sentence_with_numbers_and_units():
     row = claims.row(found, config())
     assert set(row) == set(claims.COLUMNS)
     assert row["n_contradicted"] == 1
+
+
+# -- ensembles of functionals ----------------------------------------------------------------------------------------
+
+
+def with_terms(values: dict[str, dict[str, float]], terms: dict[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
+    """Rows that carry the terms of an ensemble, by species."""
+    rows = table(values)["frontier"]
+    return {
+        "frontier": [r | ({ENSEMBLE: {"homo_ev": terms[r["species"]]}} if r["species"] in terms else {}) for r in rows]
+    }
+
+
+def drawn(seed: int, size: float = 0.02) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    shared = random.normal(0, 1, 32)  # far larger than what the members differ in
+    return {name: shared + random.normal(0, size, 32) for name in "ABC"}
+
+
+ONE = {"A": {"l": -7.0}, "B": {"l": -7.05}, "C": {"l": -7.4}}
+
+
+def test_the_error_bar_is_that_of_the_difference():
+    terms = drawn(1)
+    (found,) = claims.judge("x", with_terms(ONE, terms), config(error_bar=9.0)).comparisons
+    assert found.error_source == "BEEF-vdW ensemble of the difference" and found.other == "B"
+    assert found.error_bar == pytest.approx(beef.spread(terms["A"] - terms["B"]))
+    assert found.error_bar < beef.spread(terms["A"])
+    assert found.margin == pytest.approx(0.05)
+
+
+def test_equal_terms_leave_no_doubt():
+    same = dict.fromkeys("ABC", drawn(2)["A"])
+    for relation, expected in (("above", 1.0), ("below", 0.0)):
+        found = claims.judge("x", with_terms(ONE, same), config(relation=relation))
+        assert found.probability == expected and found.comparisons[0].error_bar == pytest.approx(0.0, abs=1e-9)
+
+
+def test_probabilities_of_a_statement_and_its_opposite_are_one():
+    two = {"others": {"species": ["B"]}}
+    for seed in range(5):
+        rows = with_terms(ONE, drawn(seed))
+        above, below = (claims.judge("x", rows, config(relation=r, **two)).probability for r in ("above", "below"))
+        assert above is not None and below is not None
+        assert above + below == pytest.approx(1.0)
+    assert 0.5 < claims.judge("x", with_terms(ONE, drawn(1)), config(**two)).probability < 1.0
+
+
+def test_all_comparisons_together_are_never_likelier_than_one():
+    grouped = {"subject": {"species": "rest"}, "others": {"species": ["A"]}}
+    found = claims.judge("x", with_terms(ONE, drawn(3)), config(relation="below", **grouped))
+    single = [c.probability for c in found.comparisons]
+    assert len(single) == 2 and found.probability <= min(single)
+
+
+def test_several_subjects_may_be_named():
+    several = {"subject": {"species": ["B", "C"]}, "others": {"species": ["A"]}}
+    group = {"subject": {"species": "rest"}, "others": {"species": ["A"]}}
+    assert claims.judge("x", table(CLEAR), config(**several)) == claims.judge("x", table(CLEAR), config(**group))
+
+
+def test_without_an_ensemble_on_every_side_there_is_no_probability():
+    terms = drawn(4)
+    del terms["C"]
+    found = claims.judge("x", with_terms(ONE, terms), config())
+    assert found.probability is None and found.comparisons[0].error_source == "assumed"
+    assert "probability" not in found.evidence and claims.row(found, config())["probability"] is None
+
+
+def test_a_flagged_comparison_gives_no_probability():
+    rows = [r | {"lumo_flag": "unbound"} for r in with_terms(ONE, drawn(5))["frontier"]]
+    assert claims.judge("x", {"frontier": rows}, config(flag="lumo_flag")).probability is None
+
+
+def test_a_probability_stands_in_the_evidence():
+    found = claims.judge("x", with_terms(ONE, drawn(1)), config())
+    assert f"probability {found.comparisons[0].probability:.2f}" in found.evidence
+    assert claims.row(found, config())["probability"] == found.probability
+
+
+def test_a_threshold_does_not_move_with_the_functional():
+    terms = drawn(6)
+    above = {"others": None, "threshold": -7.2}
+    (found,) = claims.judge("x", with_terms(ONE, terms), config(**above)).comparisons
+    assert found.error_bar == pytest.approx(beef.spread(terms["A"]))
+    assert found.probability == pytest.approx(float((-7.0 + beef.changes(terms["A"]) > -7.2).mean()))
+
+
+def test_a_group_without_entries_is_nobody():
+    found = claims.judge("x", table(CLEAR), config(others={"species": ["rest", "nobody"]}, optional_groups=["nobody"]))
+    assert found.verdict == "reproduced"
+    assert claims.judge("x", table(CLEAR), config(others={"species": ["nobody"]})).verdict == "not computable"

@@ -55,7 +55,7 @@ MISTAKES = [
     ("levels", ["levels", "pbe-d3/pw350", "engine"], "gpwa", ["engine", "'gpwa'", "allowed", "did you mean 'gpaw'"]),
     ("levels", "tiers.quick.poses.level", "gfn3", ["'quick'", "poses", "unknown level 'gfn3'", "did you mean"]),
     ("levels", "tiers.quick.poses.level", "b3lyp-d3/6-31g*", ["poses", "is for pyscf", "needs xtb"]),
-    ("levels", "tiers.quick.observables.adsorption.levels", ["pbe-d3/lcao-dzp"], ["LCAO", "no usable energies"]),
+    ("levels", "tiers.quick.observables.adsorption.levels", ["pbe-d3/lcao-dzp"], ["LCAO", "counterpoise", "'decompose'"]),
     ("levels", "tiers.quick.observables.binding.environments", ["water"], ["unknown environment 'water'"]),
     ("levels", "tiers.quick.observables.frontier.level", ["gfn2"], ["unknown key 'level'", "did you mean 'levels'"]),
     ("levels", "environments.gas2", {"model": None, "epsilon": None}, ["'gas2'", "means the same as 'gas'"]),
@@ -80,6 +80,9 @@ MISTAKES = [
     ("references", "references.ec-dipole.where.species", "CE", ["'CE'"]),
     ("claims", "claims.homo-order.subject.species", "EMD", ["claims.yaml", "'homo-order'", "'EMD'", "did you mean"]),
     ("claims", "claims.homo-order.relation", "over", ["relation", "above"]),
+    ("claims", "claims.work-function-order.optional_groups", ["graphite-edge"], ["optional_groups", "did you mean 'graphite-edges'"]),
+    ("levels", "tiers.standard.observables.adsorption.charges", "bader", ["charges", "hirshfeld"]),
+    ("levels", "levels.beef-vdw/pw400.dispersion", "d3bj", ["beef-vdw/pw400", "dispersion", "allowed: null"]),
     ("claims", "claims.homo-order.table", None, ["'homo-order'", "needs table"]),
 ]  # fmt: skip
 

@@ -177,3 +177,16 @@ def test_a_cation_that_left_is_named():
     assert graphs.lost_contacts(held, [1], [0]) == ""
     held.positions[1, 2] = 4.0
     assert "Li1 left" in graphs.lost_contacts(held, [1], [0])
+
+
+def test_a_bare_slab_that_rebuilds_itself_says_so():
+    slab = silica_flake()[:9]
+    assert graphs.slab_change(slab, slab) == ""
+    opened = slab.copy()
+    opened.positions[1] += [1.5, 1.5, 1.5]
+    opened.positions[5] += [1.5, 1.5, 1.5]
+    assert "broken Si0-O1" in graphs.slab_change(slab, opened)
+    metal = fcc111("Al", (2, 2, 2), vacuum=8.0)
+    moved = metal.copy()
+    moved.positions[3] += [0, 0, 1.4]
+    assert "Al3 moved by 1.40" in graphs.slab_change(metal, moved)

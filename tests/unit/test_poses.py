@@ -8,7 +8,8 @@ from ase.data import covalent_radii
 from ase.geometry import get_distances
 
 from crosstalk.errors import CrosstalkError
-from crosstalk.structures import poses, slabs
+from crosstalk.steps import Input
+from crosstalk.structures import pose_ensembles, poses, slabs
 
 GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)
 BILAYER = slabs.graphite_basal(2.46, 3.35, 2)
@@ -87,9 +88,9 @@ def test_equal_poses_are_found_under_the_symmetry_of_the_slab() -> None:
     turned.positions[mine] = (turned.positions[mine] - centre) @ rotation.T + centre
     methyl = len(one) - len(METHANOL) + np.array([2, 4, 5])
     swapped.positions[methyl] = swapped.positions[methyl[[2, 0, 1]]]
-    assert poses.pose_rmsd(shifted, one) == pytest.approx(0, abs=1e-6)
-    assert poses.pose_rmsd(turned, one) == pytest.approx(0, abs=1e-4)
-    assert poses.deduplicate([one, shifted, turned, swapped], [0.0, 0.001, -0.001, 0.002]) == [2]
+    assert pose_ensembles.pose_rmsd(shifted, one) == pytest.approx(0, abs=1e-6)
+    assert pose_ensembles.pose_rmsd(turned, one) == pytest.approx(0, abs=1e-4)
+    assert pose_ensembles.deduplicate([one, shifted, turned, swapped], [0.0, 0.001, -0.001, 0.002]) == ([2], [4])
 
 
 def test_different_poses_stay_apart() -> None:
@@ -98,8 +99,11 @@ def test_different_poses_stay_apart() -> None:
     half.positions[one.get_tags() == 1] += GRAPHENE.cell[0] / 2
     higher = one.copy()
     higher.positions[one.get_tags() == 1, 2] += 1.0
-    assert poses.deduplicate([one, half, higher], [0.0, 0.0, 0.0]) == [0, 1, 2]
-    assert poses.deduplicate([one, one], [0.5, 0.0]) == [1, 0]  # same place, other energy: both stay, lowest first
+    assert pose_ensembles.deduplicate([one, half, higher], [0.0, 0.0, 0.0]) == ([0, 1, 2], [1, 1, 1])
+    assert pose_ensembles.deduplicate([one, one], [0.5, 0.0])[0] == [
+        1,
+        0,
+    ]  # same place, other energy: both stay, lowest first
 
 
 def test_one_box_for_all() -> None:
@@ -116,3 +120,51 @@ def test_one_box_for_all() -> None:
     # The slab stands at the same place in all of them.
     for pose in boxed[2:]:
         assert np.allclose(pose.positions[: len(bare)], boxed[0].positions)
+
+
+# -- after the energies are known ------------------------------------------------------------------------------------
+
+
+def gathered(numbers, energies, filtered, found_by):
+    """The outcome of step pose_ensemble over poses of one molecule at different places above a sheet."""
+    bare = slabs.in_box(slabs.graphite_basal(2.46, 3.35, 1), 10.0).repeat((4, 4, 1))
+    bare.set_tags(0)
+    places = {1: [2.0, 1.0, 13.0], 2: [2.0, 1.0, 13.9], 3: [2.0, 1.0, 13.05]}
+    one = molecule("H2O")
+    inputs = {"search 0": Input(Known({"pose_energies_ev": filtered, "found_by": found_by}), [bare])}
+    for k, energy in zip(numbers, energies, strict=True):
+        water = one.copy()
+        water.positions += places[k]
+        water.set_tags(1)
+        inputs[f"pose {k}"] = Input(Known({"energy_ev": energy}), [bare + water])
+    return pose_ensembles.pose_ensemble(None, inputs, None).quantities
+
+
+class Known:
+    """A record of which nothing but its quantities is read."""
+
+    def __init__(self, quantities):
+        self.quantities = quantities
+
+
+def test_poses_that_became_one_count_once_and_share_their_starts():
+    found = gathered([1, 2, 3], [-5.0, -5.1, -5.005], [-0.4, -0.3, -0.2], [4, 2, 1])
+    assert found["n_found"] == 2 and found["found_by"] == [2, 5]
+    assert found["relative_energies_ev"] == pytest.approx([0.0, 0.095])
+    assert sum(found["weights"]) == pytest.approx(1.0) and found["weights"][0] > 0.9
+    assert found["energy_ev"] == -5.1
+
+
+def test_ranks_of_the_filter_against_the_energies():
+    assert gathered([1, 2, 3], [-5.2, -5.1, -5.0], [-0.4, -0.3, -0.2], [1, 1, 1])["rank_correlation"] == pytest.approx(
+        1
+    )
+    assert gathered([1, 2, 3], [-5.0, -5.1, -5.2], [-0.4, -0.3, -0.2], [1, 1, 1])["rank_correlation"] == pytest.approx(
+        -1
+    )
+    assert "rank_correlation" not in gathered([1, 3], [-5.0, -5.1], [-0.4, -0.3, -0.2], [1, 1, 1])
+
+
+def test_a_pose_that_came_to_no_number_keeps_the_others_numbers():
+    found = gathered([2, 3], [-5.0, -5.3], [-0.4, -0.3, -0.2], [4, 2, 1])
+    assert found["found_by"] == [1, 2]

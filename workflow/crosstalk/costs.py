@@ -88,9 +88,14 @@ def n_kpoints(box: Box, level: Mapping[str, Any]) -> int:
     return side * side // 2 + 1
 
 
+#: Time of an SCF with non-local correlation, and with the terms of its ensemble, over that of a GGA.
+NONLOCAL_SURFACE = 2.0
+
+
 def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
     """CPU seconds of one periodic SCF."""
     work = box.area * box.height / 1800 * (12 + box.n_atoms) * n_kpoints(box, level)
+    work *= NONLOCAL_SURFACE if level["functional"].endswith("vdW") else 1.0
     return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
 
 

@@ -335,14 +335,24 @@ class Planner:
             "surface_relax", relax.level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
         )
 
-    def surface_energy(self, geometry: Spec, level: str, index: int, label: str) -> Spec:
-        source = geometry if geometry.key in self.boxes else self.specs[geometry.inputs["geometry"]]  # a relaxed one
-        about = self._surface_cost(
-            level, self.boxes[source.key].part(index if source is geometry else geometry.settings["index"])
-        )
-        return self.add(
-            "surface_energy", level, {"index": index}, {"geometry": geometry}, label=f"{label} at {level}", **about
-        )
+    def surface_energy(self, geometry: Spec, level: str, index: int, label: str, **asked: Any) -> Spec:
+        """Energy of a structure; `asked`: further settings of the step (part, ghosts, charges), left out when None."""
+        settings = {"index": index} | {key: value for key, value in asked.items() if value is not None}
+        if geometry.key in self.boxes:
+            box = self.boxes[geometry.key].part(index)
+        elif geometry.step == "pose_ensemble":
+            box = self.boxes[geometry.inputs["search 0"]].part(2 + index)
+        else:  # a relaxed one
+            box = self.boxes[geometry.inputs["geometry"]].part(geometry.settings["index"])
+        if asked.get("part") is not None and not asked.get("ghosts"):
+            box = box.part(0 if asked["part"] == "slab" else 1)
+        about = self._surface_cost(level, box)
+        return self.add("surface_energy", level, settings, {"geometry": geometry}, label=f"{label} at {level}", **about)
+
+    def pose_ensemble(self, search: Spec, energies: Sequence[Spec], label: str) -> Spec:
+        """The distinct poses of a search in the order of their energies at a level; `energies` in the search's order."""
+        inputs = {"search 0": search} | {f"pose {k + 1}": energy for k, energy in enumerate(energies)}
+        return self.add("pose_ensemble", None, {}, inputs, label=label, cost_s=1.0, memory_mb=300)
 
     # -- costs ---------------------------------------------------------------------------------------------------
 

@@ -126,12 +126,47 @@ QUANTITIES = _declare(
         "slope of the potential in the vacuum: how far from flat the plateau is",
         decimals=6,
     ),
+    Quantity("vacuum_slope_bottom_ev_per_angstrom", "eV/Angstrom", "the same below the slab", decimals=6),
+    Quantity(
+        "vacuum_step_ev",
+        "eV",
+        "vacuum level of the upper side minus that of the lower one: the slab's dipole; 0 for a symmetric slab",
+        decimals=5,
+    ),
+    Quantity(
+        "ensemble_contributions_ev",
+        "eV",
+        "terms of the BEEF-vdW energy whose coefficients its ensemble varies: 30 of exchange, LDA and PBE correlation",
+        ("32",),
+    ),
     # poses
     Quantity(
         "pose_energies_ev",
         "eV",
         "filter-level adsorption energies of the distinct poses, ascending; negative = bound",
         ("n_found",),
+    ),
+    Quantity(
+        "found_by", "", "starts that ended in each of the distinct minima, in their order", ("n_found",), decimals=0
+    ),
+    Quantity(
+        "starts_by_class",
+        "",
+        "starts of the pose search that ended bound, desorbed, dissociated, rearranged, surface_changed, unconverged, without an SCF",
+        ("7",),
+        decimals=0,
+    ),
+    Quantity(
+        "rank_correlation",
+        "",
+        "Spearman's rank coefficient of the filter's energies with those of the final level; 1 = the same order",
+        decimals=3,
+    ),
+    Quantity(
+        "adsorbate_charge_e",
+        "e",
+        "Hirshfeld charge of the adsorbate on the slab; positive: electrons went to the slab",
+        decimals=4,
     ),
     Quantity(
         "height_angstrom", "Angstrom", "lowest nucleus of the adsorbate above the highest of the slab", decimals=3
@@ -143,7 +178,7 @@ QUANTITIES = _declare(
     Quantity(
         "counterpoise_ev",
         "eV",
-        "basis-set superposition at the geometry of the whole; >= 0; to be subtracted from e_bind_ev",
+        "basis-set superposition at the geometry of the whole; >= 0; to be subtracted from e_bind_ev, added to e_ads_ev",
     ),
     Quantity(
         "deformation_ev",
@@ -182,6 +217,18 @@ QUANTITIES = _declare(
     Quantity("e_ads_ev", "eV", "E(slab+molecule) - E(slab) - E(molecule, same box); negative = bound"),
     Quantity("e_ads_change_ev", "eV", "e_ads_ev with one setting changed, minus e_ads_ev with the campaign's settings"),
     Quantity("e_disp_ev", "eV", "dispersion part of e_ads_ev"),
+    Quantity("e_electronic_ev", "eV", "e_ads_ev without its dispersion part"),
+    Quantity(
+        "e_ads_spread_ev", "eV", "standard deviation of e_ads_ev over the ensemble of 2,000 functionals of its level"
+    ),
+    Quantity("e_ads_average_ev", "eV", "e_ads_ev averaged over the distinct poses with Boltzmann weights at 298.15 K"),
+    Quantity(
+        "interaction_ev",
+        "eV",
+        "E(slab+molecule) - E(slab as it is there) - E(molecule as it is there): e_ads_ev without the deformations",
+    ),
+    Quantity("deformation_slab_ev", "eV", "E(slab as in the pose) - E(slab); >= 0, contained in e_ads_ev"),
+    Quantity("deformation_molecule_ev", "eV", "E(molecule as in the pose) - E(molecule); >= 0, contained in e_ads_ev"),
     Quantity("n_poses", "", "distinct poses that reached the final level", decimals=0),
 )
 
@@ -206,6 +253,18 @@ def combine(name: str, terms: Sequence[tuple[float, "Record"]]) -> float:
     The one place where energies are subtracted. Raises UnlikeError when the records differ in level, environment,
     physics revision or (periodic systems) in cell or k-points.
     """
+    _refuse_unlike(name, terms)
+    return float(sum(coefficient * record.quantities[name] for coefficient, record in terms))
+
+
+def combine_lists(name: str, terms: Sequence[tuple[float, "Record"]]) -> list[float]:
+    """`combine` for a quantity that is a list of numbers: the same sum, number by number."""
+    _refuse_unlike(name, terms)
+    total = sum(coefficient * np.array(record.quantities[name], dtype=float) for coefficient, record in terms)
+    return [float(x) for x in np.atleast_1d(total)]
+
+
+def _refuse_unlike(name: str, terms: Sequence[tuple[float, "Record"]]) -> None:
     reference = terms[0][1]
     for _, record in terms[1:]:
         for what, mine in reference.likeness().items():
@@ -214,4 +273,3 @@ def combine(name: str, terms: Sequence[tuple[float, "Record"]]) -> float:
                 raise UnlikeError(
                     f"refused to subtract {name}: '{reference.spec.label}' and '{record.spec.label}' differ in {what}: {mine} against {theirs}"
                 )
-    return float(sum(coefficient * record.quantities[name] for coefficient, record in terms))

@@ -30,7 +30,11 @@ poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fma
                  vacuum_angstrom, level (xtb); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
                  same box, then the poses from the lowest up; tag 1 marks the adsorbate
 surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; input geometry (poses)
-surface_energy   level, index; input geometry (slab, poses or surface_relax)
+surface_energy   level, index, part (optional: "slab" | "molecule", that part of a pose alone, at the geometry of the whole), ghosts
+                 (optional, with part: true leaves the other part's basis functions), charges (optional: "hirshfeld", the charge
+                 of a pose's adsorbate); input geometry (slab, poses, surface_relax or pose_ensemble)
+pose_ensemble    nothing; inputs "search 0" (poses) and "pose 1", "pose 2", ... (surface_energy), of which those without a number are left out.
+                 Structures: the distinct poses from the lowest up
 """
 
 import importlib
@@ -97,16 +101,18 @@ _STEPS = [
          ("engines.pyscf_orbitals", "structures.envelope", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.dual_grid", "engines.corrections")),
     Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
          ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.dual_grid", "engines.corrections")),
-    Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
-         ("structures.slabs", "engines.gpaw", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
+    Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw_relax:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
+         ("structures.slabs", "engines.gpaw", "engines.gpaw_relax", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},
-         ("engines.xtb", "engines.xtb_surfaces", "structures.poses", "structures.graphs")),
+         ("engines.xtb", "engines.xtb_surfaces", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
     Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
          ("structures.transplants", "structures.poses")),
-    Step("surface_relax", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_relax"},
-         ("engines.gpaw", "structures.graphs", "structures.slabs")),
+    Step("surface_relax", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
+         ("engines.gpaw", "engines.gpaw_relax", "structures.graphs", "structures.slabs")),
     Step("surface_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
-         ("engines.gpaw",)),
+         ("engines.gpaw", "engines.gpaw_analysis")),
+    Step("pose_ensemble", "place_adsorbates", 1, {"none": "crosstalk.structures.pose_ensembles:pose_ensemble"},
+         ("structures.pose_ensembles", "structures.poses", "structures.conformers"), optional=True),
 ]  # fmt: skip
 STEPS: dict[str, Step] = {step.name: step for step in _STEPS}
 

@@ -216,7 +216,7 @@ def _level_fits(where: str, level: str, engines: tuple[str, ...], config: Config
     if model.engine not in (*engines, "fake"):
         fitting = [n for n, other in config.levels.items() if other.engine in engines]
         yield f"{where}: level '{level}' is for {model.engine}; this needs {' or '.join(engines)}: {', '.join(fitting) or 'none'}"
-    elif isinstance(model, m.GpawLevel) and model.mode == "lcao" and where.endswith("levels"):
+    elif isinstance(model, m.GpawLevel) and model.mode == "lcao" and where.endswith("observables.surfaces.levels"):
         yield f"{where}: level '{level}' is LCAO, which gives no usable energies (basis-set superposition): use a plane-wave level"
 
 

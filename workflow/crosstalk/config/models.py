@@ -339,8 +339,11 @@ class Claim(Model):
     table: str | None = None
     quantity: str | None = None
     relation: Literal["above", "below"] | None = None
-    subject: dict[str, str] | None = Field(None, description="column -> name or group")
+    subject: dict[str, str | list[str]] | None = Field(None, description="column -> name or group, or several")
     others: dict[str, list[str]] | None = Field(None, description="column -> names or groups")
+    optional_groups: list[str] = Field(
+        default_factory=list, description="groups among subject and others that no entry needs to be in (yet)"
+    )
     order: list[str] | None = Field(
         None,
         min_length=3,
@@ -372,6 +375,11 @@ class Claim(Model):
         if self.not_computable is not None and given:
             raise ValueError("a claim that is not computable has no comparison")
         return self
+
+    def subjects(self) -> dict[str, list[str]]:
+        """Column -> names and groups of the subject."""
+        given = self.subject or {}
+        return {column: [value] if isinstance(value, str) else value for column, value in given.items()}
 
 
 class SpeciesFile(Model):

@@ -72,11 +72,14 @@ def check_claims(config: Config) -> Iterator[str]:
         yield from wrong
         if wrong:
             continue
-        for column, value in (claim.subject or {}).items():
-            yield from _selector(f"{where}: key 'subject.{column}'", claim.table, column, value, config)
-        for column, values in (claim.others or {}).items():
-            for value in values:
-                yield from _selector(f"{where}: key 'others.{column}'", claim.table, column, value, config)
+        for key, chosen in (("subject", claim.subjects()), ("others", claim.others or {})):
+            for column, values in chosen.items():
+                for value in (v for v in values if v not in claim.optional_groups):
+                    yield from _selector(f"{where}: key '{key}.{column}'", claim.table, column, value, config)
+        named = [v for values in (*claim.subjects().values(), *(claim.others or {}).values()) for v in values]
+        for group in claim.optional_groups:
+            if group not in named:
+                yield unknown(f"{where}: key 'optional_groups'", "group of subject or others", group, named)
         for value in claim.order or []:
             yield from _selector(f"{where}: key 'order'", claim.table, "species", value, config)
         for column, value in claim.where.items():

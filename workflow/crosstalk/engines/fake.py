@@ -35,6 +35,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "slab": {"area_angstrom2": (20, 30), "n_atoms": (4, 20), "oh_per_nm2": (0, 5)},
     "poses": {"n_starts": (6, 6), "n_atoms": (40, 70)},
     "transplant": {"n_atoms": (40, 70)},
+    "pose_ensemble": {"energy_ev": (-900, -800)},
     "surface_relax": {"energy_ev": (-900, -800), "n_steps": (5, 20)},
     "surface_energy": {
         "energy_ev": (-900, -800), "dispersion_ev": (-3, 0), "work_function_ev": (4, 5), "work_function_bottom_ev": (4, 5), "vbm_ev": (-8, -6),
@@ -56,6 +57,8 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
             "frequencies_cm1": sorted(random.uniform(100, 3000, 3)),
             "inertia_amu_angstrom2": [10.0, 20.0, 30.0],
         }
+    if spec.step == "surface_energy" and spec.settings["level"].get("functional") == "BEEF-vdW":
+        quantities["ensemble_contributions_ev"] = random.normal(0, 0.1, 32)
     return Outcome(
         quantities=quantities, gates=[Gate("fake", True)], rungs=["fake"], structures=_structures(spec, inputs)
     )
@@ -79,4 +82,6 @@ def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
         return [slab, molecule, slab + molecule]
     if spec.step == "transplant":
         return inputs["geometry"].structures
+    if spec.step == "pose_ensemble":
+        return [source.structures[0] for role, source in inputs.items() if role.startswith("pose")][:1]
     return [next(iter(inputs.values())).structures[0]]

@@ -35,6 +35,8 @@ SUPERCELL = 9.0
 STIFF = 70.0
 #: Start Hessian for the adsorbate as a rigid body, eV/Angstrom^2 (of the atoms' common displacement, root mean square).
 RIGID = 0.3
+#: How a start can end, in the order of quantity `starts_by_class`.
+CLASSES = ("bound", "desorbed", "dissociated", "rearranged", "surface_changed", "unconverged", "failed")
 #: Longest step of an atom in a relaxation, Angstrom.
 LONGEST_STEP = 0.2
 
@@ -235,6 +237,7 @@ def _references(
 
 def _ranked(bare: Atoms, molecule: Atoms, ends: Sequence[End], zero: float, settings: Mapping[str, Any]) -> Outcome:
     """The distinct bound poses within the energy window. Unconverged ones stand in only when there are no others."""
+    from crosstalk.structures import pose_ensembles
     from crosstalk.structures import poses as placing
 
     sampling = settings["sampling"]
@@ -246,11 +249,15 @@ def _ranked(bare: Atoms, molecule: Atoms, ends: Sequence[End], zero: float, sett
         example = next(e.reason for e in ends if e.status == status)
         raise PhysicsFailure(status, f"{count} of {len(ends)} starts, none stayed bound; e.g. {example}")
     energies = [e.energy - zero for e in chosen if e.energy is not None]
-    order = placing.deduplicate([e.atoms for e in chosen], energies)
+    order, found_by = pose_ensembles.deduplicate([e.atoms for e in chosen], energies)
     order = [k for k in order if energies[k] - energies[order[0]] <= sampling["energy_window_ev"]]
     n_rejected = len(ends) - len(chosen)
     structures = placing.boxed(bare, molecule, [chosen[k].atoms for k in order], settings["vacuum_angstrom"])
-    quantities = _counts(structures, len(ends), n_rejected) | {"pose_energies_ev": [energies[k] for k in order]}
+    quantities = _counts(structures, len(ends), n_rejected) | {
+        "pose_energies_ev": [energies[k] for k in order],
+        "found_by": found_by[: len(order)],
+        "starts_by_class": [sum(e.status == name for e in ends) for name in CLASSES],
+    }
     return Outcome(
         quantities=quantities,
         gates=[Gate("filter_converged", converged, len(ends) - n_rejected if converged else 0, 1, "starts")],

@@ -1,17 +1,27 @@
-"""Adsorption energies: E(slab+molecule) - E(slab) - E(molecule), same box, same level; dispersion listed apart."""
+"""Adsorption energies: E(slab+molecule) - E(slab) - E(molecule), same box, same level; their parts listed apart."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from crosstalk.config.models import Model, Relaxation
-from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
-from crosstalk.quantities import combine
+from crosstalk import beef
+from crosstalk.config.models import GpawLevel, Model, Relaxation
+from crosstalk.errors import nearest
+from crosstalk.observables.base import CLOSING, ENSEMBLE, Entry, Observable, Read, Row, close, usable
+from crosstalk.quantities import combine, combine_lists
 from crosstalk.record import USABLE, Record
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
+    from crosstalk.spec import Spec
+
+Terms = list[tuple[float, Record]]
+#: Names of the numbers in quantity `starts_by_class`.
+STARTS = ("bound", "desorbed", "dissociated", "rearranged", "surface changed", "unconverged", "without SCF")
+#: Missed gates of a geometry that mean "unconverged".
+UNCONVERGED = ("geometry_converged", "filter_converged")
 
 
 class Settings(Model):
@@ -22,6 +32,11 @@ class Settings(Model):
     freeze_below: float = Field(
         0.0, ge=0, lt=1, description="fraction of the slab's thickness held fixed in that relaxation"
     )
+    decompose: list[str] = Field(
+        default_factory=list,
+        description="levels (of `levels`) at which slab and molecule are computed as they are in the lowest pose: deformation, interaction; at LCAO levels counterpoise too",
+    )
+    charges: Literal["hirshfeld"] | None = Field(None, description="charge transfer to the adsorbate: hirshfeld | null")
 
 
 class Adsorption(Observable):
@@ -31,83 +46,165 @@ class Adsorption(Observable):
     engines = ("gpaw",)
     section = Settings
     columns = (
-        "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "n_poses", "class", "geometry_flag", "height_angstrom", "n_starts", "n_atoms",
-        *CLOSING,
+        "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "e_electronic_ev", "e_ads_spread_ev", "e_ads_average_ev", "interaction_ev",
+        "deformation_slab_ev", "deformation_molecule_ev", "counterpoise_ev", "adsorbate_charge_e", "n_poses", "class", "geometry_flag",
+        "height_angstrom", "n_starts", "n_atoms", "minima", "poses", "starts", "rank_correlation", *CLOSING,
     )  # fmt: skip
     sign = (
-        "e_ads = E(slab+molecule) - E(slab) - E(molecule, same box and settings), lowest pose; negative = bound. e_disp is its dispersion part. "
-        "n_poses: distinct poses computed at the final level, out of n_starts starts of the filter. geometry_flag 'unrelaxed': energies at the "
-        "filter's geometries, which bind less than relaxed ones by an unknown amount; no evidence for an order of surfaces."
+        "e_ads = E(slab+molecule) - E(slab) - E(molecule, same box and settings), lowest pose; negative = bound. e_disp is its dispersion part, "
+        "e_electronic the rest. e_ads = interaction + deformation_slab + deformation_molecule, with the parts as they are in the pose. "
+        "e_ads_spread: standard deviation over the 2,000 functionals of the BEEF-vdW ensemble; less of it is left in a difference of two "
+        "surfaces. e_ads_average: over the distinct minima, Boltzmann weights at 298.15 K. counterpoise (basis-set superposition of a local "
+        "basis) is not contained: add it. adsorbate_charge: Hirshfeld, positive = electrons went to the slab. "
+        "n_poses: poses computed at the final level, out of n_starts starts of the filter; poses and starts: how they ended; minima: distinct "
+        "ones of the final level with the starts that found them. geometry_flag 'unrelaxed': energies at the filter's geometries, which bind "
+        "less than relaxed ones by an unknown amount; 'superposition': e_ads of a local basis. Flagged rows are no evidence for an order of surfaces."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
         for surface in subjects["surfaces"]:
             for adsorbate in subjects["adsorbates"]:
                 for level in settings.levels:
-                    poses = planner.poses(adsorbate, surface)
-                    specs = {"poses": poses}
-                    for index, role in enumerate(
-                        ["slab", "molecule", *(f"pose {k + 1}" for k in range(planner.poses_kept()))]
-                    ):
-                        geometry, place = poses, index
-                        what = f"{adsorbate} on {surface}: {role}"
-                        if settings.geometry is not None:
-                            geometry, place = (
-                                planner.surface_relax(poses, settings.geometry, index, settings.freeze_below, what),
-                                0,
-                            )
-                            specs[f"{role} geometry"] = geometry
-                        specs[role] = planner.surface_energy(geometry, level, place, what)
+                    specs = self._specs(planner, settings, adsorbate, surface, level)
+                    model = planner.config.levels[level]
+                    facts = {
+                        "relaxed": settings.geometry is not None,
+                        "superposition": isinstance(model, GpawLevel) and model.mode == "lcao",
+                    }
                     subject = {"adsorbate": adsorbate, "surface": surface, "level": level}
-                    yield Entry(self.name, subject, specs, {"relaxed": settings.geometry is not None})
+                    yield Entry(self.name, subject, specs, facts)
+
+    def _specs(
+        self, planner: "Planner", settings: Settings, adsorbate: str, surface: str, level: str
+    ) -> dict[str, "Spec"]:
+        """Energies of slab, molecule and every kept pose, their geometries, and the parts of the lowest pose."""
+        search, name = planner.poses(adsorbate, surface), f"{adsorbate} on {surface}"
+        specs, poses = {"poses": search}, [f"pose {k + 1}" for k in range(planner.poses_kept())]
+        for index, role in enumerate(["slab", "molecule", *poses]):
+            geometry, place, what = search, index, f"{name}: {role}"
+            if settings.geometry is not None:
+                geometry = planner.surface_relax(search, settings.geometry, index, settings.freeze_below, what)
+                place = 0
+                specs[f"{role} geometry"] = geometry
+            charges = settings.charges if role in poses else None
+            specs[role] = planner.surface_energy(geometry, level, place, what, charges=charges)
+        lowest, place = specs.get("pose 1 geometry", search), 2 if settings.geometry is None else 0
+        if len(poses) > 1:
+            lowest, place = planner.pose_ensemble(search, [specs[role] for role in poses], f"{name} at {level}"), 0
+            specs["ensemble"] = lowest
+        if level in settings.decompose:
+            for which in ("slab", "molecule"):
+                what = f"{name}: {which} in place"
+                specs[f"{which} in place"] = planner.surface_energy(lowest, level, place, what, part=which)
+                model = planner.config.levels[level]
+                if isinstance(model, GpawLevel) and model.mode == "lcao":
+                    specs[f"{which} with ghosts"] = planner.surface_energy(
+                        lowest, level, place, f"{name}: {which} with ghosts", part=which, ghosts=True
+                    )
+        return specs
 
     def row(self, entry: Entry, read: Read) -> Row:
         records = {role: read(spec) for role, spec in entry.specs.items()}
-        row: Row = dict(entry.subject)
-        row["geometry_flag"] = "" if entry.facts["relaxed"] else "unrelaxed"
+        flags = ["" if entry.facts["relaxed"] else "unrelaxed", "superposition" if entry.facts["superposition"] else ""]
+        row: Row = dict(entry.subject) | {"geometry_flag": " ".join(filter(None, flags))}
         if usable(records, "poses"):
             row |= {c: records["poses"].quantities.get(c) for c in ("n_starts", "n_atoms")}
+            row["starts"] = _counted(STARTS, records["poses"].quantities.get("starts_by_class", []))
+        roles = [role for role in records if role.startswith("pose ") and not role.endswith("geometry")]
         energies: dict[str, float] = {}
         if usable(records, "slab", "molecule"):
-            for role in (r for r in records if r.startswith("pose ") and not r.endswith("geometry")):
-                if usable(records, role):
-                    energies[role] = combine("energy_ev", self._terms(records, role))
-        # Poses that do not exist are no failure as long as one does.
-        needed = {r: record for r, record in records.items() if record.status != "absent" or not energies}
-        row["class"] = self._class(records, energies)
-        if energies:
-            best = min(energies, key=lambda role: energies[role])
-            row |= {"e_ads_ev": energies[best], "n_poses": len(energies)}
-            row["height_angstrom"] = records[best].quantities.get("height_angstrom")
-            terms = self._terms(records, best)
-            if all("dispersion_ev" in record.quantities for _, record in terms):
-                row["e_disp_ev"] = combine("dispersion_ev", terms)
-            others = {r for r in needed if r.startswith("pose ") and not needed[r].usable}
-            kept = {r: record for r, record in needed.items() if r not in others}
-            row = close(row, self.columns, kept, best)
-            if others:
-                row["reason"] = "; ".join(
-                    filter(None, [row["reason"], *(f"{r}: {needed[r].status}" for r in sorted(others))])
-                )
-            return row
-        return close(row, self.columns, needed, "poses")
+            energies = {r: combine("energy_ev", _terms(records, r)) for r in roles if usable(records, r)}
+        ends = {role: _class(records, role) for role in roles}
+        row["poses"] = ", ".join(f"{n} {end}" for end, n in Counter(filter(None, ends.values())).items())
+        if not energies:
+            row["class"] = ", ".join(sorted({end for end in ends.values() if end not in ("", "bound")}))
+            return close(row, self.columns, _needed(records, ()), "poses")
+        best = min(energies, key=lambda role: energies[role])
+        row |= {"e_ads_ev": energies[best], "n_poses": len(energies), "class": ends[best]}
+        if ends[best] == "bound" and energies[best] >= 0:
+            row["class"] = "not bound"
+        row |= {c: records[best].quantities.get(c) for c in ("height_angstrom", "adsorbate_charge_e")}
+        row |= _parts(records, best, energies[best]) | _minima(records, energies[best])
+        # Poses that do not exist are no failure as long as one does; those that failed are named.
+        lost = {r for r in _needed(records, energies) if r.startswith("pose ") and not records[r].usable}
+        row = close(row, self.columns, {r: its for r, its in _needed(records, energies).items() if r not in lost}, best)
+        row["reason"] = "; ".join(filter(None, [row["reason"], *(f"{r}: {records[r].status}" for r in sorted(lost))]))
+        return row
 
-    @staticmethod
-    def _terms(records: Mapping[str, Record], role: str) -> list[tuple[float, Record]]:
-        return [(1, records[role]), (-1, records["slab"]), (-1, records["molecule"])]
+    def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
+        wrong = [
+            f"key 'decompose': '{level}' is none of the levels; allowed: {', '.join(settings.levels)}{nearest(level, settings.levels)}"
+            for level in settings.decompose
+            if level not in settings.levels
+        ]
+        local = [level for level in settings.levels if getattr(config.levels.get(level), "mode", None) == "lcao"]
+        return wrong + [
+            f"key 'levels': '{level}' is LCAO, whose energies need their counterpoise: name it under 'decompose' too, or use a plane-wave level"
+            for level in local
+            if level not in settings.decompose
+        ]
 
-    @staticmethod
-    def _class(records: Mapping[str, Record], energies: Mapping[str, float]) -> str:
-        """bound, or how the poses ended: every class that occurred, most telling first."""
-        if energies:
-            return "bound" if min(energies.values()) < 0 else "not bound"
-        ends = {r.status for role, r in records.items() if role.startswith("pose ")} - {
-            *USABLE,
-            "absent",
-            "blocked",
-            "missing",
-        }
-        return ", ".join(sorted(ends)).replace("not_converged", "unconverged")
+
+def _needed(records: Mapping[str, Record], energies: Any) -> dict[str, Record]:
+    """The records whose status is the row's: without the poses that do not exist, as long as one does."""
+    return {r: record for r, record in records.items() if record.status != "absent" or not energies}
+
+
+def _terms(records: Mapping[str, Record], role: str) -> Terms:
+    return [(1, records[role]), (-1, records["slab"]), (-1, records["molecule"])]
+
+
+def _parts(records: Mapping[str, Record], best: str, e_ads: float) -> Row:
+    """What the adsorption energy of the lowest pose is made of, and what its ensemble is."""
+    terms, row = _terms(records, best), Row()
+    if all("dispersion_ev" in record.quantities for _, record in terms):
+        row["e_disp_ev"] = combine("dispersion_ev", terms)
+        row["e_electronic_ev"] = e_ads - row["e_disp_ev"]
+    if all("ensemble_contributions_ev" in record.quantities for _, record in terms):
+        contributions = combine_lists("ensemble_contributions_ev", terms)
+        row["e_ads_spread_ev"] = beef.spread(contributions)
+        row[ENSEMBLE] = {"e_ads_ev": contributions}
+    in_place = ("slab in place", "molecule in place")
+    if all(role in records for role in in_place) and usable(records, *in_place):
+        slab, molecule = (records[role] for role in in_place)
+        row["interaction_ev"] = combine("energy_ev", [(1, records[best]), (-1, slab), (-1, molecule)])
+        row["deformation_slab_ev"] = combine("energy_ev", [(1, slab), (-1, records["slab"])])
+        row["deformation_molecule_ev"] = combine("energy_ev", [(1, molecule), (-1, records["molecule"])])
+        ghosts = ("slab with ghosts", "molecule with ghosts")
+        if all(role in records for role in ghosts) and usable(records, *ghosts):
+            corrections = [(-1.0, records[role]) for role in ghosts]
+            row["counterpoise_ev"] = combine("energy_ev", [(1, slab), (1, molecule), *corrections])
+    return row
+
+
+def _minima(records: Mapping[str, Record], e_ads: float) -> Row:
+    """The distinct minima: their energies with the starts that found them, and the average over them."""
+    if "ensemble" not in records or not records["ensemble"].usable:
+        return {}
+    quantities = records["ensemble"].quantities
+    energies = [e_ads + relative for relative in quantities["relative_energies_ev"]]
+    average = sum(w * e for w, e in zip(quantities["weights"], energies, strict=True))
+    found = quantities.get("found_by", [None] * len(energies))
+    texts = [f"{e:.3f}" + (f" ({n} starts)" if n is not None else "") for e, n in zip(energies, found, strict=True)]
+    return {
+        "e_ads_average_ev": average,
+        "minima": "; ".join(texts),
+        "rank_correlation": quantities.get("rank_correlation"),
+    }
+
+
+def _class(records: Mapping[str, Record], role: str) -> str:
+    """How a pose ended: bound, unconverged, or the status of what failed; empty when it does not exist or is not known yet."""
+    geometry = records.get(f"{role} geometry", records["poses"])
+    told = next((record for record in (geometry, records[role]) if record.status not in USABLE), None)
+    if told is not None:
+        known = told.status not in ("absent", "blocked", "missing")
+        return told.status.replace("not_converged", "unconverged").replace("_", " ") if known else ""
+    return "unconverged" if any(gate.name in UNCONVERGED for gate in geometry.missed) else "bound"
+
+
+def _counted(names: Sequence[str], numbers: Sequence[int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in zip(names, numbers, strict=False) if n)
 
 
 OBSERVABLE = Adsorption()

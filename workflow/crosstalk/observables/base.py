@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Text columns that every table ends with.
 CLOSING = ("status", "reason", "gates", "record")
+#: Key of a row, beside its columns: quantity -> terms of its BEEF-vdW ensemble (`crosstalk.beef`), eV. Claims compare them.
+ENSEMBLE = "ensemble"
 Read = Callable[[Spec], Record]
 Row = dict[str, Any]
 
@@ -97,7 +99,8 @@ def close(row: Row, columns: Sequence[str], records: Mapping[str, Record], main:
         "record": records[main].spec.key,
     }
     full = closing | row
-    return {column: full.get(column) for column in columns}
+    kept = {ENSEMBLE: row[ENSEMBLE]} if ENSEMBLE in row else {}
+    return {column: full.get(column) for column in columns} | kept
 
 
 def usable(records: Mapping[str, Record], *roles: str) -> bool:

@@ -1,7 +1,7 @@
-"""Work functions and band edges of bare slabs against the vacuum."""
+"""Work functions and band edges of bare slabs against the vacuum, on both sides."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, cl
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
+
+#: Vacuum levels of the two sides further apart than this make a slab asymmetric; eV.
+ASYMMETRIC = 0.05
 
 
 class Settings(Model):
@@ -23,12 +26,14 @@ class WorkFunction(Observable):
     engines = ("gpaw",)
     section = Settings
     columns = (
-        "surface", "level", "work_function_ev", "work_function_bottom_ev", "vbm_ev", "cbm_ev", "gap_ev", "work_function_flag", "n_atoms",
-        "area_angstrom2", "oh_per_nm2", *CLOSING,
+        "surface", "level", "work_function_ev", "work_function_bottom_ev", "vacuum_step_ev", "vbm_ev", "cbm_ev", "gap_ev", "work_function_flag",
+        "sides", "n_atoms", "area_angstrom2", "oh_per_nm2", "vacuum_slope_ev_per_angstrom", "vacuum_slope_bottom_ev_per_angstrom", *CLOSING,
     )  # fmt: skip
     sign = (
         "Vacuum level minus Fermi level, from the electrostatic potential on each side of the slab; band edges against the vacuum of the upper "
-        "side (negative = below). For an insulator the Fermi level is arbitrary: its 'work function' is the mid-gap and flagged 'mid-gap'."
+        "side (negative = below; against the lower one: plus vacuum_step). vacuum_step: vacuum level above minus below, 'asymmetric' from "
+        f"{ASYMMETRIC} eV on. For an insulator the Fermi level is arbitrary: its 'work function' is the mid-gap and flagged 'mid-gap'. "
+        "The slope of each plateau is a gate."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -49,20 +54,28 @@ class WorkFunction(Observable):
         if usable(records, "slab"):
             row |= {c: records["slab"].quantities.get(c) for c in ("n_atoms", "area_angstrom2", "oh_per_nm2")}
         if usable(records, "levels"):
-            quantities = records["levels"].quantities
-            row |= {
-                c: quantities.get(c)
-                for c in ("work_function_ev", "work_function_bottom_ev", "vbm_ev", "cbm_ev", "gap_ev")
-            }
-            if not entry.facts["conductor"]:
-                row["work_function_flag"] = "mid-gap"
-                if row["vbm_ev"] is not None and row["cbm_ev"] is not None:
-                    middle = -(row["vbm_ev"] + row["cbm_ev"]) / 2
-                    shift = middle - row["work_function_ev"]
-                    row["work_function_ev"] = middle
-                    if row["work_function_bottom_ev"] is not None:
-                        row["work_function_bottom_ev"] += shift
+            row |= _against_the_vacuum(records["levels"].quantities, entry.facts["conductor"])
         return close(row, self.columns, records, "levels")
+
+
+def _against_the_vacuum(quantities: Mapping[str, Any], conductor: bool) -> Row:
+    """Work functions of both sides and band edges; mid-gap in place of an arbitrary Fermi level."""
+    names = ("work_function_ev", "work_function_bottom_ev", "vbm_ev", "cbm_ev", "gap_ev")
+    slopes = ("vacuum_slope_ev_per_angstrom", "vacuum_slope_bottom_ev_per_angstrom")
+    row: Row = {name: quantities.get(name) for name in (*names, *slopes)}
+    upper, lower, vbm, cbm = (row[name] for name in names[:4])
+    if upper is not None and lower is not None:
+        row["vacuum_step_ev"] = upper - lower
+        row["sides"] = "asymmetric" if abs(upper - lower) > ASYMMETRIC else "alike"
+    if conductor:
+        return row
+    row["work_function_flag"] = "mid-gap"
+    if upper is not None and vbm is not None and cbm is not None:
+        middle = -(vbm + cbm) / 2
+        row["work_function_ev"] = middle
+        if lower is not None:
+            row["work_function_bottom_ev"] = lower + middle - upper
+    return row
 
 
 OBSERVABLE = WorkFunction()

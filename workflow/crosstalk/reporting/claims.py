@@ -4,21 +4,26 @@
     below   margin = smallest of quantity(others) - quantity(subject)
 
 A comparison holds when its margin exceeds the error bar, is contradicted when it lies below minus the error bar, and is
-undecided in between. Rows are only compared where all naming columns agree that the claim leaves open (level,
+undecided in between. Where the rows carry an ensemble of functionals (BEEF-vdW), the error bar is the standard deviation of
+their difference over it, and the probability the share of the functionals with which the margin is positive. Rows are only compared where all naming columns agree that the claim leaves open (level,
 environment, ...), so that different levels never meet in one margin.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
+from typing import TYPE_CHECKING
 
 from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.config.statements import NAMING
 from crosstalk.observables.base import Row
 from crosstalk.quantities import QUANTITIES
-from crosstalk.reporting import validation
+from crosstalk.reporting import functionals, validation
 from crosstalk.reporting.references import matches, members
+
+if TYPE_CHECKING:
+    import numpy as np
 
 HOLDS, CONTRADICTED, UNDECIDED, FLAGGED, NOT_AVAILABLE = (
     "holds",
@@ -44,7 +49,7 @@ VERDICTS: dict[str, str] = {
     NOT_COMPUTABLE: "no comparison is available",
 }
 COLUMNS = (
-    "claim", "verdict", "evidence", "statement", "table", "quantity", "relation", "error_bar", "unit", "error_source",
+    "claim", "verdict", "probability", "evidence", "statement", "table", "quantity", "relation", "error_bar", "unit", "error_source",
     "n_holds", "n_contradicted", "n_undecided", "n_flagged", "n_not_available", "source",
 )  # fmt: skip
 
@@ -68,6 +73,12 @@ class Comparison:
     margin: float | None = None
     error_bar: float = 0.0
     error_source: str = ""
+    members: "np.ndarray | None" = field(default=None, compare=False, repr=False)  # margins of the ensemble
+
+    @property
+    def probability(self) -> float | None:
+        """Share of the functionals of the ensemble with which the claim holds here; None without an ensemble."""
+        return functionals.probability([self.members] if self.members is not None else [])
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,13 @@ class Verdict:
     verdict: str
     evidence: str
     comparisons: tuple[Comparison, ...] = ()
+
+    @property
+    def probability(self) -> float | None:
+        """Share of the functionals with which the claim holds in all comparisons that have an ensemble and no flag."""
+        return functionals.probability(
+            [c.members for c in self.comparisons if c.members is not None and c.outcome != FLAGGED]
+        )
 
     def count(self, outcome: str) -> int:
         return sum(c.outcome == outcome for c in self.comparisons)
@@ -119,7 +137,13 @@ def row(verdict: Verdict, config: Config) -> Row:
     }
     columns = ("statement", "table", "quantity", "relation", "error_bar", "error_source", "source")
     described = {column: getattr(claim, column) for column in columns}
-    about = {"claim": verdict.claim, "verdict": verdict.verdict, "evidence": verdict.evidence, "unit": _unit(claim)}
+    about: Row = {
+        "claim": verdict.claim,
+        "verdict": verdict.verdict,
+        "evidence": verdict.evidence,
+        "unit": _unit(claim),
+    }
+    about["probability"] = verdict.probability
     return about | described | counts
 
 
@@ -133,7 +157,7 @@ def _comparisons(
     if claim.order is not None:
         yield from _rankings(claim, rows)
         return
-    wanted = {column: [value] for column, value in (claim.subject or {}).items()}
+    wanted = claim.subjects()
     subjects, others = _selection(wanted, rows, config), _selection(claim.others or {}, rows, config)
     taken = {*wanted, *(claim.others or {})}
     within = [*claim.within, *(column for column in NAMING if column not in (*claim.within, *taken))]
@@ -169,12 +193,17 @@ def _compare(
         return Comparison(place, _name(subject), NOT_AVAILABLE, "; ".join(lacking))
     (_, mine), *theirs = found
     sign = 1.0 if claim.relation == "above" else -1.0
-    value = min((r[quantity] for r in mine), key=lambda x: sign * x)
-    against = [(_name(o), r[quantity]) for o, its in theirs for r in its]
+    worst = min(mine, key=lambda r: sign * r[quantity])
+    value = worst[quantity]
+    against: list[tuple[str, float, Row | None]] = [(_name(o), r[quantity], r) for o, its in theirs for r in its]
     if claim.threshold is not None:
-        against = [("threshold", claim.threshold)]
-    other, other_value = max(against, key=lambda pair: sign * pair[1])
+        against = [("threshold", claim.threshold, None)]
+    other, other_value, nearest = max(against, key=lambda triple: sign * triple[1])
     margin = sign * (value - other_value)
+    rows_against = [r for _, _, r in against if r is not None]
+    ensemble = functionals.margins(quantity, mine, rows_against, sign, claim.threshold)
+    if ensemble is not None:
+        bar = functionals.error_bar(quantity, worst, nearest)
     error_bar = bar[0]
     outcome = HOLDS if margin > error_bar else CONTRADICTED if margin < -error_bar else UNDECIDED
     flags = [
@@ -183,7 +212,7 @@ def _compare(
     missed = [f"{_name(member)} missed a gate" for member, its in found for r in its if r.get("status") == "gated"]
     why = ", ".join([*flags, *missed])
     found_outcome = FLAGGED if flags else outcome
-    return Comparison(place, _name(subject), found_outcome, why, value, other, other_value, margin, *bar)
+    return Comparison(place, _name(subject), found_outcome, why, value, other, other_value, margin, *bar, ensemble)
 
 
 def _rankings(claim: m.Claim, rows: Sequence[Row]) -> Iterator[Comparison]:
@@ -244,7 +273,7 @@ def _selection(wanted: Mapping[str, Sequence[str]], rows: Sequence[Row], config:
 
 def _left_out(claim: m.Claim, rows: Sequence[Row], config: Config) -> list[str]:
     """Members of the claim's groups that the campaign does not compute."""
-    wanted = [(column, [value]) for column, value in (claim.subject or {}).items()] + list((claim.others or {}).items())
+    wanted = [*claim.subjects().items(), *(claim.others or {}).items()]
     every = {(c, n): None for c, values in wanted for v in values for n in members(c, [v], config) if n != v}
     return [name for column, name in every if all(row.get(column) != name for row in rows)]
 
@@ -294,6 +323,8 @@ def _sentence(claim: m.Claim, c: Comparison) -> str:
     difference = c.value - c.other_value
     side = "above" if difference > 0 else "below"
     marks = f" ({c.why})" if c.why else ""
+    if c.probability is not None:
+        marks += f", probability {c.probability:.2f}"
     return (
         f"{c.place}: {c.value:.{digits}f} against {c.other_value:.{digits}f} ({c.other}): "
         f"{abs(difference):.{digits}f} {_unit(claim)} {side}, {WORDS[c.outcome]}{marks}"

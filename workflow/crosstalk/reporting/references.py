@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from crosstalk.config import Config
 from crosstalk.config import models as m
-from crosstalk.config.select import resolve
+from crosstalk.config.select import groups, resolve
 from crosstalk.config.statements import NAMING
 from crosstalk.observables.base import Row
 from crosstalk.quantities import QUANTITIES
@@ -55,7 +55,9 @@ def matches(row: Row, where: Mapping[str, str], config: Config) -> bool:
 
 
 def members(column: str, wanted: Sequence[str], config: Config) -> list[str]:
-    """Names for names and groups in a table's column. Levels and environments have no groups."""
+    """Names for names and groups in a table's column; none for a group without entries. Levels and environments have no groups."""
     if column not in NAMING or column in ("level", "environment"):
         return list(wanted)
-    return resolve(getattr(config, NAMING[column]), wanted)
+    entries = getattr(config, NAMING[column])
+    there = {*entries, *groups(entries)}
+    return resolve(entries, [value for value in wanted if value in there])

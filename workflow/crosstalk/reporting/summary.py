@@ -127,9 +127,21 @@ def _claims(plan: Plan, verdicts: Sequence[claims.Verdict]) -> list[str]:
         "",
     ]
     rows = [
-        {"claim": v.claim, "statement": plan.config.claims[v.claim].statement, "verdict": v.verdict} for v in verdicts
+        {
+            "claim": v.claim,
+            "statement": plan.config.claims[v.claim].statement,
+            "verdict": v.verdict,
+            "probability": v.probability,
+        }
+        for v in verdicts
     ]
-    lines += markdown(("claim", "statement", "verdict"), rows)
+    likely = ["probability"] if any(v.probability is not None for v in verdicts) else []
+    lines += markdown(("claim", "statement", "verdict", *likely), rows)
+    if likely:
+        lines += [
+            "Probability: share of the 2,000 functionals of the BEEF-vdW ensemble with which the statement holds in every comparison at such a level.",
+            "",
+        ]
     lines += [f"- **{v.claim}**: {v.verdict}. {escape(v.evidence)}." for v in verdicts]
     words = "; ".join(f"*{word}*: {meaning}" for word, meaning in claims.VERDICTS.items())
     return [*lines, "", f"{words}.", ""]
@@ -204,8 +216,9 @@ def _calculations(records: Sequence[Record]) -> list[str]:
 
 
 def _ladder(records: Sequence[Record]) -> list[str]:
-    """Which remedies the self-consistent fields of molecules needed, and what came of the rest."""
-    tried = [r for r in records if r.spec.engine == "pyscf" and r.status not in ("absent", "blocked", "missing")]
+    """Which remedies the self-consistent fields needed, molecules and surfaces, and what came of the rest."""
+    climbing = ("pyscf", "gpaw")
+    tried = [r for r in records if r.spec.engine in climbing and r.status not in ("absent", "blocked", "missing")]
     ways: dict[str, list[Record]] = {}
     for record in tried:
         way = " > ".join(record.rungs) if record.rungs else record.status.replace("_", " ")
@@ -224,7 +237,7 @@ def _ladder(records: Sequence[Record]) -> list[str]:
     return [
         "## Remedies",
         "",
-        "What molecular calculations climbed, in order; the last one worked.",
+        "What calculations climbed, in order; the last one worked.",
         "",
         *markdown(("remedies", "calculations", "share", "gates missed"), rows),
     ]

@@ -153,6 +153,13 @@ def adsorption_class(start: Atoms, relaxed: Atoms) -> tuple[str, str]:
     return "bound", f"new bonds {_named(relaxed, across)}" if across else contact
 
 
+def slab_change(start: Atoms, relaxed: Atoms) -> str:
+    """What a bare slab lost or gained: changed bonds, metal atoms that left their sites; empty when nothing."""
+    change = compare(start, relaxed)
+    moved = _moved_metals(start, relaxed, np.zeros(len(relaxed), dtype=bool))
+    return "; ".join(filter(None, [change.text, moved]))
+
+
 def _own_text(atoms: Atoms, adsorbate: np.ndarray, own: Change) -> str:
     """The change of the adsorbate's bonds, with the indices of the whole structure."""
     index = np.flatnonzero(adsorbate).tolist()

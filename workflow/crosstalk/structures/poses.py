@@ -77,7 +77,7 @@ def sites(slab: Atoms) -> list[tuple[str, np.ndarray]]:
     distances = np.linalg.norm(middles[:, None] - tiled[None], axis=2)
     bridge = _nearby(middles, cell) & ((distances < lengths[:, None] / 2 + 0.1).sum(axis=1) == 2)
     found: list[tuple[str, np.ndarray]] = []
-    operations = _plane_operations(slab)
+    operations = plane_operations(slab)
     for kind, points in (("top", upper), ("bridge", middles[bridge]), ("hollow", hollows[inner])):
         home = np.mod(np.round(points @ np.linalg.inv(cell), 6), 1.0) @ cell
         if kind != "top":  # tops come from the highest down
@@ -104,7 +104,7 @@ def facings(molecule: Atoms) -> list[Facing]:
         if i in heavy and j in heavy:
             heavy[i] += 1
             heavy[j] += 1
-    classes = _graph_classes(numbers, bonds)
+    classes = graph_classes(numbers, bonds)
     centroid = molecule.positions.mean(axis=0)
     offsets = molecule.positions - centroid
     seen: set[int] = set()
@@ -171,51 +171,6 @@ def boxed(bare: Atoms, molecule: Atoms, poses: Sequence[Atoms], vacuum_angstrom:
             moved.positions[:, 2] += vacuum_angstrom / 2 - low
         result.append(moved)
     return result
-
-
-def deduplicate(
-    poses: Sequence[Atoms], energies: Sequence[float], energy_tolerance_ev: float = 0.02, rmsd_angstrom: float = 0.3
-) -> list[int]:
-    """Indices of the distinct poses, lowest energy first; of equal ones the lowest stays.
-
-    Two poses are equal when their energies and their adsorbates agree, after the slab's symmetry operations (lattice
-    translations of the primitive cell among them) and exchange of atoms that the molecular graph cannot tell apart.
-    All poses stand on the same frozen slab.
-    """
-    kept: list[int] = []
-    operations = _plane_operations(poses[0][poses[0].get_tags() == 0]) if len(poses) else []
-    for k in sorted(range(len(poses)), key=lambda k: (energies[k], k)):
-        near = [other for other in kept if abs(energies[k] - energies[other]) <= energy_tolerance_ev]
-        if not any(pose_rmsd(poses[k], poses[other], operations) <= rmsd_angstrom for other in near):
-            kept.append(k)
-    return kept
-
-
-def pose_rmsd(pose: Atoms, other: Atoms, operations: Sequence[tuple[np.ndarray, np.ndarray]] | None = None) -> float:
-    """Smallest RMSD of two adsorbates on one slab over its symmetry and permutations of equal atoms; Angstrom."""
-    from scipy.optimize import linear_sum_assignment
-
-    from crosstalk.structures.graphs import connectivity
-
-    if operations is None:
-        operations = _plane_operations(pose[pose.get_tags() == 0])
-    mine, theirs = pose[pose.get_tags() == 1], other[other.get_tags() == 1]
-    kinds = [np.array(_graph_classes(a.numbers, [p for p in connectivity(a) if p[0] != p[1]])) for a in (mine, theirs)]
-    if sorted(kinds[0]) != sorted(kinds[1]):
-        return math.inf
-    forbidden = np.where(kinds[0][:, None] == kinds[1][None, :], 0.0, 1e6)
-    cell = pose.cell.array
-    fractions = mine.positions @ np.linalg.inv(cell)
-    target = theirs.positions @ np.linalg.inv(cell)
-    best = math.inf
-    for rotation, translation in operations:
-        moved = fractions @ rotation.T + translation
-        delta = moved[:, None, :] - target[None, :, :]
-        delta[:, :, :2] -= np.round(delta[:, :, :2])
-        squares = ((delta @ cell) ** 2).sum(axis=2)
-        rows, columns = linear_sum_assignment(squares + forbidden)
-        best = min(best, math.sqrt(float(squares[rows, columns].mean())))
-    return best
 
 
 # -- geometry ----------------------------------------------------------------------------------------------------
@@ -297,7 +252,7 @@ def _nearby(points: np.ndarray, cell: np.ndarray) -> np.ndarray:
     return np.asarray((np.abs(points @ np.linalg.inv(cell) - 0.5) < 1.5).all(axis=1))
 
 
-def _plane_operations(slab: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
+def plane_operations(slab: Atoms) -> list[tuple[np.ndarray, np.ndarray]]:
     """Symmetry operations (rotation, translation; fractional) of a slab that leave its normal alone."""
     import spglib
 
@@ -332,7 +287,7 @@ def _equivalent(
     return False
 
 
-def _graph_classes(numbers: np.ndarray, bonds: Sequence[tuple[int, int]]) -> list[int]:
+def graph_classes(numbers: np.ndarray, bonds: Sequence[tuple[int, int]]) -> list[int]:
     """A number for each atom, the same for atoms that the graph cannot tell apart (Weisfeiler-Lehman refinement)."""
     neighbours: list[list[int]] = [[] for _ in numbers]
     for i, j in bonds:

@@ -1,0 +1,199 @@
+"""Rows of the adsorption and surfaces tables: sums of parts, minima, classes, what is asked for and what is not."""
+
+import numpy as np
+import pytest
+
+from crosstalk import beef
+from crosstalk.config import load
+from crosstalk.errors import ConfigError
+from crosstalk.observables.base import ENSEMBLE, observables
+
+from .surfaces import config, entry, outcome, plan, row
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    return plan(tmp_path_factory.mktemp("films"))
+
+
+def energies(**values):
+    """role (underscores for spaces) -> outcome with that energy, a hundredth of it dispersion."""
+    return {role.replace("_", " "): outcome(energy_ev=e, dispersion_ev=e / 100) for role, e in values.items()}
+
+
+WHOLE = energies(slab=-100.0, molecule=-30.0, pose_1=-130.9, pose_2=-131.0, pose_3=-130.5)
+MINIMA = {
+    "relative_energies_ev": [0.0, 0.1],
+    "weights": [0.9, 0.1],
+    "found_by": [4, 2],
+    "n_found": 2,
+    "energy_ev": -131.0,
+}
+
+
+def test_the_parts_add_up_to_the_whole(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="pw")
+    in_place = energies(slab_in_place=-99.8, molecule_in_place=-29.9)
+    found = row(chosen, tmp_path, WHOLE | in_place | {"ensemble": outcome(**MINIMA)})
+    assert found["e_ads_ev"] == pytest.approx(-1.0), "the lowest pose, not the filter's first"
+    assert found["deformation_slab_ev"] == pytest.approx(0.2)
+    assert found["deformation_molecule_ev"] == pytest.approx(0.1)
+    parts = ("interaction_ev", "deformation_slab_ev", "deformation_molecule_ev")
+    assert sum(found[part] for part in parts) == pytest.approx(found["e_ads_ev"])
+    assert found["e_disp_ev"] + found["e_electronic_ev"] == pytest.approx(found["e_ads_ev"])
+    assert found["e_disp_ev"] == pytest.approx(-0.01)
+    assert found["counterpoise_ev"] is None and found["geometry_flag"] == ""
+
+
+def test_distinct_minima_are_averaged_and_name_their_starts(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="pw")
+    search = outcome(n_starts=6, n_atoms=35, starts_by_class=[4, 1, 0, 0, 0, 0, 1])
+    found = row(chosen, tmp_path, WHOLE | {"ensemble": outcome(**MINIMA, rank_correlation=0.5), "poses": search})
+    assert found["e_ads_average_ev"] == pytest.approx(0.9 * -1.0 + 0.1 * -0.9)
+    assert found["minima"] == "-1.000 (4 starts); -0.900 (2 starts)"
+    assert found["starts"] == "4 bound, 1 desorbed, 1 without SCF"
+    assert found["rank_correlation"] == 0.5
+
+
+def test_an_average_of_one_minimum_is_that_minimum(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="pw")
+    single = {"relative_energies_ev": [0.0], "weights": [1.0], "n_found": 1}
+    found = row(chosen, tmp_path, WHOLE | {"ensemble": outcome(**single)})
+    assert found["e_ads_average_ev"] == found["e_ads_ev"] and found["minima"] == "-1.000"
+
+
+def test_the_spread_is_that_of_the_difference(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="beef")
+    slab, molecule, own = np.random.default_rng(1).normal(0, 1, (3, 32)).round(6)
+    terms = {"slab": slab, "molecule": molecule, "pose 1": slab + molecule + own}
+    made = {role: outcome(energy_ev=0.0, ensemble_contributions_ev=its) for role, its in terms.items()}
+    absent = {"pose 2": outcome("absent", "structure 2 of 1"), "pose 3": outcome("absent", "structure 3 of 1")}
+    found = row(chosen, tmp_path, made | absent | {"ensemble": outcome(relative_energies_ev=[0.0], weights=[1.0])})
+    assert found["e_ads_spread_ev"] == pytest.approx(beef.spread(own), rel=1e-5)
+    assert found[ENSEMBLE]["e_ads_ev"] == pytest.approx(own, abs=1e-5)
+    assert found["e_disp_ev"] is None, "non-local correlation is no part that could be listed apart"
+
+
+def test_levels_without_an_ensemble_carry_none(planned, tmp_path):
+    found = row(
+        entry(planned, "adsorption", surface="sheet", level="pw"), tmp_path, WHOLE | {"ensemble": outcome(**MINIMA)}
+    )
+    assert ENSEMBLE not in found and found["e_ads_spread_ev"] is None
+    assert set(found) == set(observables()["adsorption"].columns)
+
+
+def test_a_local_basis_shows_its_superposition_and_is_no_evidence(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="local")
+    made = energies(slab_in_place=-99.8, molecule_in_place=-29.9, slab_with_ghosts=-99.9, molecule_with_ghosts=-29.95)
+    found = row(chosen, tmp_path, WHOLE | made | {"ensemble": outcome(**MINIMA)})
+    assert found["counterpoise_ev"] == pytest.approx(0.1 + 0.05)
+    assert found["geometry_flag"] == "superposition"
+    ghosts = [spec.settings for role, spec in chosen.specs.items() if role.endswith("with ghosts")]
+    assert [s["part"] for s in ghosts] == ["slab", "molecule"] and all(s["ghosts"] for s in ghosts)
+
+
+@pytest.mark.parametrize(
+    ("ends", "best", "poses"),
+    [
+        ({"pose 1": "ok", "pose 2": "ok", "pose 3": "ok"}, "bound", "3 bound"),
+        ({"pose 1": "desorbed", "pose 2": "ok", "pose 3": "rearranged"}, "bound", "1 desorbed, 1 bound, 1 rearranged"),
+        ({"pose 1": "ok", "pose 2": "unconverged", "pose 3": "ok"}, "unconverged", "2 bound, 1 unconverged"),
+        ({"pose 1": "ok", "pose 2": "ok", "pose 3": "absent"}, "bound", "2 bound"),
+        ({"pose 1": "surface_changed", "pose 2": "surface_changed", "pose 3": "dissociated"}, "dissociated, surface changed",
+         "2 surface changed, 1 dissociated"),
+        ({"pose 1": "not_converged", "pose 2": "ok", "pose 3": "ok"}, "bound", "1 unconverged, 2 bound"),
+    ],
+)  # fmt: skip
+def test_every_pose_is_kept_and_shown(planned, tmp_path, ends, best, poses):
+    chosen = entry(planned, "adsorption", surface="sheet", level="beef")
+    made = dict(WHOLE) | {"ensemble": outcome(**MINIMA)}
+    for role, end in ends.items():
+        if end in ("ok", "unconverged"):
+            made[f"{role} geometry"] = outcome(energy_ev=0.0, missed="geometry_converged" if end != "ok" else "")
+        else:
+            made |= {f"{role} geometry": outcome(end, "told why"), role: outcome("blocked", "its geometry")}
+    found = row(chosen, tmp_path, made)
+    assert (found["class"], found["poses"]) == (best, poses)
+    usable = {"ok", "unconverged"} & set(ends.values())
+    assert (found["e_ads_ev"] is not None) == bool(usable)
+
+
+def test_a_filter_that_did_not_converge_is_unconverged(tmp_path):
+    unrelaxed = {"geometry": None, "decompose": [], "charges": None, "levels": ["pw"]}
+    changes = {"levels": {"tiers": {"films": {"observables": {"adsorption": unrelaxed}}}}}
+    chosen = entry(plan(tmp_path, **changes), "adsorption", surface="sheet")
+    found = row(chosen, tmp_path, WHOLE | {"poses": outcome(missed="filter_converged"), "ensemble": outcome(**MINIMA)})
+    assert found["class"] == "unconverged" and found["geometry_flag"] == "unrelaxed"
+
+
+def test_a_positive_energy_is_not_bound(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="beef")
+    found = row(
+        chosen, tmp_path, energies(slab=-100.0, molecule=-30.0, pose_1=-129.0) | {"ensemble": outcome(**MINIMA)}
+    )
+    assert found["e_ads_ev"] == pytest.approx(1.0) and found["class"] == "not bound"
+
+
+# -- the plan --------------------------------------------------------------------------------------------------------
+
+
+def test_what_nobody_asks_for_is_no_part_of_an_identity(tmp_path):
+    plain = {"geometry": None, "decompose": None, "charges": None, "levels": ["pw"]}
+    changes = {"levels": {"tiers": {"films": {"poses": {"keep": 1}, "observables": {"adsorption": plain}}}}}
+    specs = entry(plan(tmp_path, **changes), "adsorption", surface="sheet").specs
+    assert list(specs) == ["poses", "slab", "molecule", "pose 1"]
+    assert all(set(specs[role].settings) == {"index", "level"} for role in ("slab", "molecule", "pose 1"))
+
+
+def test_parts_are_of_the_lowest_pose_and_no_calculation_is_planned_twice(planned):
+    chosen = entry(planned, "adsorption", surface="sheet", level="pw")
+    assert chosen.specs["slab in place"].inputs["geometry"] == chosen.specs["ensemble"].key
+    assert set(chosen.specs["ensemble"].inputs) == {"search 0", "pose 1", "pose 2", "pose 3"}
+    other = entry(planned, "adsorption", surface="sheet", level="beef")
+    assert "slab in place" not in other.specs
+    assert all(chosen.specs[f"{r} geometry"] == other.specs[f"{r} geometry"] for r in ("slab", "molecule", "pose 1"))
+
+
+def test_one_pose_is_its_own_lowest(tmp_path):
+    changes = {"levels": {"tiers": {"films": {"poses": {"keep": 1}}}}}
+    specs = entry(plan(tmp_path, **changes), "adsorption", surface="sheet", level="pw").specs
+    assert "ensemble" not in specs
+    assert specs["slab in place"].inputs["geometry"] == specs["pose 1 geometry"].key
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"decompose": ["pw", "local", "beeef"]}, ["decompose", "'beeef'", "did you mean 'beef'"]),
+        ({"decompose": ["pw"]}, ["'local' is LCAO", "counterpoise", "decompose"]),
+    ],
+)
+def test_decompositions_that_cannot_be_are_one_line(tmp_path, wanted, words):
+    with pytest.raises(ConfigError) as caught:
+        load(config(tmp_path, levels={"tiers": {"films": {"observables": {"adsorption": wanted}}}}))
+    (line,) = caught.value.problems
+    assert all(word in line for word in words)
+
+
+# -- work functions --------------------------------------------------------------------------------------------------
+
+EDGES = {"vbm_ev": -7.0, "cbm_ev": -1.0, "gap_ev": 6.0, "energy_ev": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("lower", "sides"), [(5.0, "alike"), (5.04, "alike"), (5.2, "asymmetric"), (4.0, "asymmetric")]
+)
+def test_both_sides_and_the_step_between_them(planned, tmp_path, lower, sides):
+    for name, upper in (("sheet", 5.0), ("pair", 4.0)):
+        values = EDGES | {"work_function_ev": 5.0, "work_function_bottom_ev": lower}
+        found = row(entry(planned, "surfaces", surface=name), tmp_path / name, {"levels": outcome(**values)})
+        assert found["sides"] == sides and found["vacuum_step_ev"] == pytest.approx(5.0 - lower)
+        assert found["work_function_ev"] == pytest.approx(upper), "mid-gap for the one that is no conductor"
+        assert found["work_function_ev"] - found["work_function_bottom_ev"] == pytest.approx(found["vacuum_step_ev"])
+        assert (found["work_function_flag"] or "") == ("" if name == "sheet" else "mid-gap")
+
+
+def test_a_sloping_plateau_marks_the_row(planned, tmp_path):
+    sloped = outcome(**EDGES, work_function_ev=5.0, work_function_bottom_ev=5.0, missed="vacuum_flat_bottom")
+    found = row(entry(planned, "surfaces", surface="sheet"), tmp_path, {"levels": sloped})
+    assert found["status"] == "gated" and "vacuum_flat_bottom MISSED" in found["gates"]
