@@ -227,8 +227,16 @@ QUANTITIES = _declare(
         "eV",
         "E(slab+molecule) - E(slab as it is there) - E(molecule as it is there): e_ads_ev without the deformations",
     ),
-    Quantity("deformation_slab_ev", "eV", "E(slab as in the pose) - E(slab); >= 0, contained in e_ads_ev"),
-    Quantity("deformation_molecule_ev", "eV", "E(molecule as in the pose) - E(molecule); >= 0, contained in e_ads_ev"),
+    Quantity(
+        "deformation_slab_ev",
+        "eV",
+        "E(slab as in the pose) - E(slab), contained in e_ads_ev; >= 0 at the level of the geometries",
+    ),
+    Quantity(
+        "deformation_molecule_ev",
+        "eV",
+        "E(molecule as in the pose) - E(molecule), contained in e_ads_ev; >= 0 at the level of the geometries",
+    ),
     Quantity("n_poses", "", "distinct poses that reached the final level", decimals=0),
 )
 

@@ -298,7 +298,10 @@ def _binding_bar(axes: Axes, row: Row, x: int, environments: Sequence[str]) -> N
 
 
 def adsorption(rows: Sequence[Row], warning: str = "") -> Figure:
-    """Adsorption energy and its dispersion part on each surface, a panel for each adsorbate and level; eV."""
+    """Adsorption energy and its dispersion part on each surface, a panel for each adsorbate and level; eV.
+
+    Thin lines: standard deviation over the ensemble of functionals, where the level has one.
+    """
     title = "Adsorption energies: E(slab+molecule) \u2212 E(slab) \u2212 E(molecule), lowest pose"
     if not rows:
         return empty(title, warning)
@@ -331,12 +334,18 @@ def _adsorption_bars(axes: Axes, row: Row, y: int) -> None:
         value = row.get(column)
         if value is not None:
             axes.barh(y + shift, value, 0.34, lw=0, **_fill(k))
+            spread = (row.get("e_ads_spread_ev") or 0.0) if k == 0 else 0.0
+            if spread:
+                axes.errorbar(value, y + shift, xerr=spread, color="black", lw=0.8, capsize=2)
             beside, side = ((-3, 0), "right") if value <= 0 else ((3, 0), "left")
-            _tell(axes, f"{value:.2f}{_mark(row) if k == 0 else ''}", (value, y + shift), beside, ha=side, va="center")
+            end = value - spread if value <= 0 else value + spread
+            _tell(axes, f"{value:.2f}{_mark(row) if k == 0 else ''}", (end, y + shift), beside, ha=side, va="center")
 
 
 def _room(axes: Axes, rows: Sequence[Row]) -> None:
     """Limits that leave room for the numbers and for words where there is no number."""
     values = [row[c] for row in rows for c in ("e_ads_ev", "e_disp_ev") if row.get(c) is not None] or [-1.0]
+    wide = [(row["e_ads_ev"], row["e_ads_spread_ev"]) for row in rows if row.get("e_ads_spread_ev") is not None]
+    values += [end for value, spread in wide for end in (value - spread, value + spread)]
     low, high = min(0.0, *values), max(0.0, *values)
     axes.set_xlim(low - 0.14 * (high - low), high + (0.14 if high > 0 else 0.03) * (high - low))
