@@ -28,7 +28,7 @@ _D3_NAMES = {"b3lypg": "b3lyp", "b3lyp5": "b3lyp", "m06-2x": "m062x", "m06_2x": 
 _D4_NAMES = {"b3lypg": "b3lyp", "b3lyp5": "b3lyp", "b97-d": "b97d", "pbe,pbe": "pbe", "wb97x": "wb97x-2008"}
 #: r2SCAN-3c has a charge scaling of its own (ga, gc) and twice the three-body term (s9), which dftd4 leaves to its callers.
 #: doi 10.1063/5.0040021; as in dftd4's issue 221 and in Psi4.
-_R2SCAN_3C = {"r2scan-3c", "r2scan_3c", "r2scan3c"}
+_R2SCAN_3C = "r2scan3c"
 _R2SCAN_3C_CHARGES = {"ga": 2.0, "gc": 1.0}
 _R2SCAN_3C_DAMPING = {"s6": 1.0, "s8": 0.0, "s9": 2.0, "a1": 0.42, "a2": 5.65}
 _SELF_CONTAINED = re.compile(r"([-_]v|vv10|wb97x[-_]d3?)$")
@@ -51,7 +51,7 @@ def dispersion(
     if kind == "d4":
         from dftd4.interface import DispersionModel as D4Model
 
-        model: Any = D4Model(numbers, positions, charge=charge, **(_R2SCAN_3C_CHARGES if method in _R2SCAN_3C else {}))
+        model: Any = D4Model(numbers, positions, charge=charge, **(_R2SCAN_3C_CHARGES if _is_r2scan_3c(method) else {}))
     else:
         from dftd3.interface import DispersionModel as D3Model
 
@@ -108,10 +108,15 @@ def _parameters(kind: str, method: str) -> Any:
     if kind == "d4":
         from dftd4.interface import DampingParam
 
-        return DampingParam(**_R2SCAN_3C_DAMPING) if method in _R2SCAN_3C else DampingParam(method=method)
+        return DampingParam(**_R2SCAN_3C_DAMPING) if _is_r2scan_3c(method) else DampingParam(method=method)
     from dftd3.interface import RationalDampingParam, ZeroDampingParam
 
     return (RationalDampingParam if kind == "d3bj" else ZeroDampingParam)(method=method)
+
+
+def _is_r2scan_3c(method: str) -> bool:
+    """Whether a parameter set is that of the composite method, by any spelling that dftd4 takes."""
+    return method.replace("-", "").replace("_", "") == _R2SCAN_3C
 
 
 def _geometry(atoms: Sequence[str] | Sequence[int], positions_angstrom: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
