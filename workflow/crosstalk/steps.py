@@ -75,6 +75,11 @@ class Step:
     optional: bool = False
 
 
+#: What builds slabs, beside `structures.slabs`.
+_BUILDING = tuple(
+    f"structures.{name}" for name in ("frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion")
+)
+
 _STEPS = [
     Step("conformers", "search_conformers", 2, {"xtb": "crosstalk.engines.xtb_search:conformers"},
          ("engines.xtb", "engines.xtb_search", "structures.molecules", "structures.conformers", "structures.graphs")),
@@ -98,11 +103,11 @@ _STEPS = [
     Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
          ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.dual_grid", "engines.corrections")),
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
-         ("structures.slabs", "engines.gpaw", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
+         ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},
          ("engines.xtb", "engines.xtb_surfaces", "structures.poses", "structures.graphs")),
     Step("surface_relax", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_relax"},
-         ("engines.gpaw", "structures.graphs", "structures.slabs")),
+         ("engines.gpaw", "structures.graphs", "structures.slabs", "structures.frame")),
     Step("surface_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
          ("engines.gpaw",)),
 ]  # fmt: skip
