@@ -73,14 +73,14 @@ def _pairs(atoms: Atoms, bonds: list[valence.Bond], upper: bool) -> list[Pair]:
     for oxygen in hydroxyls(atoms, bonds, upper):
         carrier[oxygen] = next(b for b in around[oxygen] if atoms.symbols[b[1]] != "H")
     found = []
-    for first, (_, a, am, an) in carrier.items():
-        for second, (_, b, bm, bn) in carrier.items():
+    for first, (_, a, am, an, _) in carrier.items():
+        for second, (_, b, bm, bn, _) in carrier.items():
             for m in (-1, 0, 1):
                 for n in (-1, 0, 1):
-                    link = (a, b, m + bm - am, n + bn - an)
-                    if (first, second, m, n) >= (second, first, -m, -n) or link[:2] + link[2:] == (a, a, 0, 0):
+                    link = (a, b, m + bm - am, n + bn - an, 0)
+                    if (first, second, m, n) >= (second, first, -m, -n) or link == (a, a, 0, 0, 0):
                         continue
-                    vector = atoms.positions[b] - atoms.positions[a] + np.array(link[2:]) @ atoms.cell.array[:2]
+                    vector = atoms.positions[b] - atoms.positions[a] + np.array(link[2:]) @ atoms.cell.array
                     if first != second and np.linalg.norm(vector) <= REACH and not _share(around, link):
                         found.append((round(float(np.linalg.norm(vector)), 2), (first, second, m, n)))
     return [pair for _, pair in sorted(found)]
@@ -88,12 +88,13 @@ def _pairs(atoms: Atoms, bonds: list[valence.Bond], upper: bool) -> list[Pair]:
 
 def _share(around: list[list[valence.Bond]], link: valence.Bond) -> bool:
     """Whether the two ends of a link are bonded, or bonded to the same atom."""
-    a, b, m, n = link
-    for _, middle, p, q in around[a]:
-        if (middle, p, q) == (b, m, n):
+    a, *target = link
+    for _, middle, *first in around[a]:
+        if [middle, *first] == target:
             return True
-        if any((end, p + r, q + s) == (b, m, n) for _, end, r, s in around[middle]):
-            return True
+        for _, end, *second in around[middle]:
+            if [end, *(x + y for x, y in zip(first, second, strict=True))] == target:
+                return True
     return False
 
 
@@ -104,13 +105,13 @@ def _joined(atoms: Atoms, bonds: list[valence.Bond], pair: Pair, upper: bool) ->
     first = next(b for b in around[stays] if atoms.symbols[b[1]] != "H")
     second = next(b for b in around[goes] if atoms.symbols[b[1]] != "H")
     hydrogens = {b[1] for oxygen in (stays, goes) for b in around[oxygen] if atoms.symbols[b[1]] == "H"}
-    bridge = (stays, second[1], m + second[2], n + second[3])
-    joined, cell = atoms.copy(), atoms.cell.array[:2]
+    bridge = (stays, second[1], m + second[2], n + second[3], 0)
+    joined, cell = atoms.copy(), atoms.cell.array
     ends = [atoms.positions[b[1]] + np.array(b[2:]) @ cell for b in (first, bridge)]
     joined.positions[stays] = (ends[0] + ends[1]) / 2 + (0.0, 0.0, 0.5 if upper else -0.5)
     gone = {goes, *hydrogens}
     kept = [i for i in range(len(atoms)) if i not in gone]
     renamed = {old: new for new, old in enumerate(kept)}
     stay = [b for b in (*bonds, bridge) if b[0] in renamed and b[1] in renamed]
-    moved = [(renamed[i], renamed[j], p, q) for i, j, p, q in stay]
+    moved = [(renamed[i], renamed[j], *shift) for i, j, *shift in stay]
     return joined[kept], sorted(min(bond, valence.reverse(bond)) for bond in moved)

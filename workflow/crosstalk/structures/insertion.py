@@ -73,7 +73,7 @@ def _exchanged(atoms: Atoms, element: str, count: int) -> Atoms:
     length = BOND_VALENCE[element] - SOFTNESS * math.log(0.5)  # half a valence: the other half is some neighbour's
     for oxygen in order[:count]:
         bond = next(b for b in around[oxygen] if atoms.symbols[b[1]] == "H")
-        vector = atoms.positions[bond[1]] - atoms.positions[oxygen] + np.array(bond[2:]) @ atoms.cell.array[:2]
+        vector = atoms.positions[bond[1]] - atoms.positions[oxygen] + np.array(bond[2:]) @ atoms.cell.array
         changed.symbols[bond[1]] = element
         changed.positions[bond[1]] += vector / np.linalg.norm(vector) * length - vector
     return changed

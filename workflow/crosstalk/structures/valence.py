@@ -5,11 +5,11 @@ Bond stretches and angles after Tu and Tersoff, Phys. Rev. Lett. 2000, 84, 4393 
     E = 1/2 sum k_b (b - b0)^2 + 1/2 sum k_t (cos t - cos t0)^2 + 1/2 k_r sum (d0 - d)^2 over non-bonded pairs nearer than d0
 
 It ranks the strain of candidate structures and brings new bonds to their length before an electronic-structure method
-takes over; its energies are never reported. Bonds are (i, j, m, n): from atom i to atom j in the surface cell m, n.
+takes over; its energies are never reported. Bonds are (i, j, k, m, n): from atom i to atom j in the cell k, m, n
+(n is 0 in slabs).
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +19,7 @@ from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from crosstalk.structures.frame import BOND_FACTOR
 
-Bond = tuple[int, int, int, int]
+Bond = tuple[int, int, int, int, int]
 
 #: Stretches of Tu and Tersoff: force constant in eV/Angstrom^2, length in Angstrom.
 STRETCH = {frozenset({"Si"}): (9.08, 2.35), frozenset({"Si", "O"}): (27.0, 1.60)}
@@ -36,15 +36,15 @@ LISTED, ROUNDS = 5.0, 2
 
 
 def bonds_of(atoms: Atoms) -> list[Bond]:
-    """The bonds of a slab, each once."""
+    """The bonds of a structure, each once."""
     i, j, shifts = neighbor_list("ijS", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
-    found = {(int(a), int(b), int(s[0]), int(s[1])) for a, b, s in zip(i, j, shifts, strict=True)}
+    found = {(a, b, *s) for a, b, s in zip(i.tolist(), j.tolist(), shifts.tolist(), strict=True)}
     return sorted(bond for bond in found if bond <= reverse(bond))
 
 
 def reverse(bond: Bond) -> Bond:
-    i, j, m, n = bond
-    return j, i, -m, -n
+    i, j, k, m, n = bond
+    return j, i, -k, -m, -n
 
 
 def neighbours(n_atoms: int, bonds: Sequence[Bond]) -> list[list[Bond]]:
@@ -56,14 +56,14 @@ def neighbours(n_atoms: int, bonds: Sequence[Bond]) -> list[list[Bond]]:
     return found
 
 
-def relaxed(atoms: Atoms, bonds: Sequence[Bond]) -> tuple[Atoms, float]:
-    """`atoms` relaxed in their cell with these bonds, and the strain that is left, eV."""
+def relaxed(atoms: Atoms, bonds: Sequence[Bond], rounds: int = ROUNDS, steps: int = 300) -> tuple[Atoms, float]:
+    """`atoms` relaxed in their cell with these bonds, and the strain that is left, eV. At most `steps` after each listing of contacts."""
     from scipy.optimize import minimize
 
     moved, energy = atoms.copy(), 0.0
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         field = Field(moved, bonds)
-        options = {"maxiter": 300, "gtol": 1e-2}
+        options = {"maxiter": steps, "gtol": 1e-2}
         found = minimize(field.energy, moved.positions.ravel(), jac=True, method="L-BFGS-B", options=options)
         moved.positions, energy = found.x.reshape(-1, 3), float(found.fun)
     return moved, energy
@@ -75,14 +75,14 @@ class Links:
     def __init__(self, bonds: Sequence[Bond], n_atoms: int, cell: np.ndarray):
         from scipy.sparse import csr_array
 
-        table = np.array(bonds, dtype=int).reshape(-1, 4)
+        table = np.array(bonds, dtype=int).reshape(-1, 5)
         rows = np.arange(len(table))
         ones = np.ones(len(table))
         ends = csr_array((ones, (rows, table[:, 1])), shape=(len(table), n_atoms))
         starts = csr_array((ones, (rows, table[:, 0])), shape=(len(table), n_atoms))
         self.difference = (ends - starts).tocsr()
         self.transposed = self.difference.T.tocsr()
-        self.offset = table[:, 2:] @ cell[:2]
+        self.offset = table[:, 2:] @ cell
 
     def vectors(self, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vectors (n, 3) and their lengths (n), Angstrom."""
@@ -97,7 +97,7 @@ class Field:
         symbols, cell, n_atoms = atoms.symbols, atoms.cell.array, len(atoms)
         around = neighbours(len(atoms), bonds)
         self.bonds = Links(bonds, n_atoms, cell)
-        constants = [_stretch(symbols[i], symbols[j]) for i, j, _, _ in bonds]
+        constants = [_stretch(symbols[bond[0]], symbols[bond[1]]) for bond in bonds]
         self.stiffness, self.length = np.array(constants, float).reshape(-1, 2).T
         pairs, angles = [], []
         for own in around:
@@ -154,19 +154,13 @@ def _contacts(
     atoms: Atoms, bonds: Sequence[Bond], angles: Sequence[tuple[Bond, Bond]]
 ) -> tuple[list[Bond], np.ndarray]:
     """Pairs that are neither bonded nor bonded to the same atom, and the distance that they keep, Angstrom."""
-    near: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
-    for i, j, m, n in bonds:
-        near[i, j].add((m, n))
-        near[j, i].add((-m, -n))
-    for (_, i, m, n), (_, j, p, q) in angles:
-        near[i, j].add((p - m, q - n))
-        near[j, i].add((m - p, n - q))
+    near = set(bonds) | {reverse(bond) for bond in bonds}
+    for (_, i, *there), (_, j, *elsewhere) in angles:
+        k, m, n = (b - a for a, b in zip(there, elsewhere, strict=True))
+        near |= {(i, j, k, m, n), (j, i, -k, -m, -n)}
     radii = np.where(np.isnan(vdw_alvarez.vdw_radii[atoms.numbers]), 2.0, vdw_alvarez.vdw_radii[atoms.numbers])
     first, second, shifts = neighbor_list("ijS", atoms, LISTED)
-    listed = [
-        (i, j, m, n)
-        for i, j, (m, n, _) in zip(first.tolist(), second.tolist(), shifts.tolist(), strict=True)
-        if (i, j, m, n) <= (j, i, -m, -n) and (m, n) not in near[i, j]
-    ]
-    links = np.array(listed, dtype=int).reshape(-1, 4)
-    return listed, CONTACT * (radii[links[:, 0]] + radii[links[:, 1]])
+    every = np.column_stack([first, second, shifts])[first <= second].tolist()
+    listed = [bond for bond in map(tuple, every) if bond <= reverse(bond) and bond not in near]
+    ends = np.array(listed, dtype=int).reshape(-1, 5)
+    return listed, CONTACT * (radii[ends[:, 0]] + radii[ends[:, 1]])
