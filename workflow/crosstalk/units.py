@@ -27,8 +27,6 @@ MOLAR_BAR: float = 1000.0 * _AVOGADRO * 1.380649e-23 / 1e5
 FORCE_CONSTANT_CM1: float = (_CHARGE_C / 1e-20 / _AMU_KG) ** 0.5 / 6.283185307179586 / (_LIGHT_M_S * 100.0)
 #: Density of 1 amu/Angstrom^3, g/cm^3.
 DENSITY_G_CM3: float = _AMU_KG * 1e3 / 1e-24
-#: Velocity of a mass of 1 amu with mv^2 = 1 eV, Angstrom/fs.
-SPEED_ANGSTROM_FS: float = (_CHARGE_C / _AMU_KG) ** 0.5 * 1e10 * 1e-15
 
 #: Units that a config file may use, with their value in the internal unit.
 TO_INTERNAL: dict[str, float] = {
