@@ -171,7 +171,7 @@ def test_every_rung_arrives_at_the_same_field(tmp_path, rung):
     problem = engine.Problem.of(settings_of(), molecule("H2O"), tmp_path)
     reference, other = problem.mean_field(), problem.mean_field()
     scf.climb(reference, None, scf.Journal())
-    scf.climb(other, None, scf.Journal(), first=rung)
+    scf.climb(other, None, scf.Journal(), [rung])
     assert reference.converged
     assert other.converged
     assert other.e_tot == pytest.approx(reference.e_tot, abs=1e-8)

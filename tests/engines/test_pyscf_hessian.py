@@ -133,7 +133,7 @@ def test_a_stretch_is_the_slope_of_the_forces(tmp_path, atoms, level, settings):
 
 
 def test_a_meta_gga_gets_the_differences_of_its_forces(tmp_path):
-    """Forward differences along guessed modes against central ones of every coordinate, with all corrections."""
+    """Forward differences along guessed modes, straightened by GFN2, against central ones of every coordinate, with all corrections."""
     level = {"functional": "r2scan", "basis": "def2-svp", "dispersion": "d3bj", "stability": False, "grid_level": 2}
     atoms = molecule("H2O")
     settings = settings_of(level, index=0, fmax_ev_per_angstrom=0.02, max_steps=40)
@@ -148,7 +148,7 @@ def test_a_meta_gga_gets_the_differences_of_its_forces(tmp_path):
         sides = [surface.at(atoms.positions + sign * shift).gradient.ravel() for sign in (1, -1)]
         rows.append((sides[0] - sides[1]) / (2 * step))
     plain, ours = (hessians.normal_modes(atoms, m)[0] for m in ((np.array(rows) + np.array(rows).T) / 2, matrix))
-    assert ours == pytest.approx(plain, abs=6.0), "1/cm: what half a step of anharmonicity leaves"
+    assert ours == pytest.approx(plain, abs=6.0), "1/cm: what GFN2 does not know of the anharmonicity"
 
 
 def test_the_corrections_hessian_is_that_of_their_energy(tmp_path):

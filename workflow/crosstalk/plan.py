@@ -143,7 +143,7 @@ class Planner:
             "multiplicity": self.multiplicity(name),
             "environment": None,
         }
-        descent = {**shared, "fmax_ev_per_angstrom": relax.fmax_ev_per_angstrom, "max_steps": relax.max_steps}
+        descent = {**shared, "fmax_ev_per_angstrom": self._fmax(name in self.complexes), "max_steps": relax.max_steps}
         label = f"{name} at {relax.level}"
         geometry = found
         if len(self.symbols(name)) > 1:
@@ -155,6 +155,13 @@ class Planner:
             about = self._about(name, relax.level, costs.HESSIAN)
             geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
         return geometry
+
+    def _fmax(self, loose: bool) -> float:
+        """Where relaxations end; `loose`: of an ion or a complex, which may stop earlier unless its vibrations are computed."""
+        relax, thermo = self.tier.geometry, self.tier.thermochemistry
+        assert relax is not None
+        own = thermo is not None and thermo.ions == "own"
+        return (not own and loose and relax.loose_fmax_ev_per_angstrom) or relax.fmax_ev_per_angstrom
 
     def _about(self, name: str, level: str, factor: float) -> dict[str, Any]:
         """Estimated cost of a chain of energies and forces of a neutral species."""
@@ -199,7 +206,7 @@ class Planner:
             "multiplicity": self.ionised(name),
             "environment": None,
             "index": 0,
-            "fmax_ev_per_angstrom": relax.fmax_ev_per_angstrom,
+            "fmax_ev_per_angstrom": self._fmax(True),
             "max_steps": relax.max_steps,
         }
         about = self._molecule_cost(name, relax.level, open_shell=True, factor=costs.RELAXATION)

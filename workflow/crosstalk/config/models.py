@@ -219,6 +219,10 @@ class MolecularGeometry(Relaxation):
         None, description="conformers of the search within this are put in order at this level; null: only its lowest"
     )
     rerank_keep: Count = Field(1, description="conformers that are relaxed, from the lowest up")
+    loose_fmax_ev_per_angstrom: Positive | None = Field(
+        None,
+        description="largest force left in ions and in molecules with a partner, where their vibrations are not computed; null: as in all others",
+    )
 
 
 class Thermochemistry(Model):

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crosstalk.errors import nearest
+
 
 def groups(entries: Mapping[str, Any]) -> dict[str, list[str]]:
     """group -> names of its members, in the order of the file."""
@@ -21,3 +23,14 @@ def resolve(entries: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
         for name in [item] if item in entries else members[item]:
             result[name] = None
     return list(result)
+
+
+def unknown(entries: Mapping[str, Any], named: Mapping[str, Sequence[str]]) -> list[str]:
+    """A message for each name that is neither a species nor a group of them; `named`: key of the config -> names."""
+    allowed = [*entries, *groups(entries)]
+    return [
+        f"{key}: unknown species or group '{name}'{nearest(name, allowed)}"
+        for key, names in named.items()
+        for name in names
+        if name not in allowed
+    ]

@@ -4,7 +4,7 @@ A killed relaxation goes on from its last point, and its files are removed when 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,8 +172,8 @@ class Surface:
 def force_constants(settings: Mapping[str, Any], atoms: "Atoms") -> np.ndarray | None:
     """GFN2's Hessian (eV/Angstrom^2) of a species; None where GFN2 fails.
 
-    This is the one place where an engine asks another: for how stiff a molecule is about, which decides the way to a
-    minimum or the directions of a difference, and not the result.
+    Here and in `model_gradients` an engine asks another: for how stiff and how anharmonic a molecule is about, which
+    decides the way to a minimum or the directions of a difference, and not the result.
     """
     from ase.calculators.calculator import CalculationFailed
 
@@ -183,6 +183,13 @@ def force_constants(settings: Mapping[str, Any], atoms: "Atoms") -> np.ndarray |
         return xtb.force_constants(atoms, GUESS_LEVEL, settings["charge"], settings["multiplicity"])
     except CalculationFailed:
         return None
+
+
+def model_gradients(settings: Mapping[str, Any], atoms: "Atoms") -> Callable[[np.ndarray], np.ndarray]:
+    """GFN2's gradient (eV/Angstrom) of a species at positions (Angstrom)."""
+    from crosstalk.engines import xtb
+
+    return xtb.gradients(atoms, GUESS_LEVEL, settings["charge"], settings["multiplicity"])
 
 
 def _positive(matrix: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """xTB through tblite: the calculator, the relaxation and its model Hessian, for all xTB steps."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,17 +116,24 @@ def downhill(atoms: Atoms, level: Mapping[str, Any], charge: int, multiplicity: 
 
 def force_constants(atoms: Atoms, level: Mapping[str, Any], charge: int, multiplicity: int) -> np.ndarray:
     """Hessian (3n, 3n) from central differences of the forces, eV/Angstrom^2."""
+    gradient = gradients(atoms, level, charge, multiplicity)
+    steps = SADDLE_STEP * np.eye(atoms.positions.size).reshape(-1, *atoms.positions.shape)
+    rows = [(gradient(atoms.positions + step) - gradient(atoms.positions - step)).ravel() for step in steps]
+    return (np.array(rows) + np.array(rows).T) / (4 * SADDLE_STEP)
+
+
+def gradients(
+    atoms: Atoms, level: Mapping[str, Any], charge: int, multiplicity: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Positions (n, 3) -> dE/dR (n, 3; eV/Angstrom), accurate enough to take differences of."""
     probe = atoms.copy()
     probe.calc = calculator({**level, "accuracy": min(level["accuracy"], SADDLE_ACCURACY)}, charge, multiplicity)
-    rows = []
-    for i in range(3 * len(atoms)):
-        forces = []
-        for step in (SADDLE_STEP, -SADDLE_STEP):
-            probe.positions = atoms.positions
-            probe.positions.flat[i] += step
-            forces.append(probe.get_forces().ravel())
-        rows.append((forces[1] - forces[0]) / (2 * SADDLE_STEP))
-    return (np.array(rows) + np.array(rows).T) / 2
+
+    def gradient(positions: np.ndarray) -> np.ndarray:
+        probe.positions = positions
+        return -np.asarray(probe.get_forces())
+
+    return gradient
 
 
 def _vibrations(atoms: Atoms, root: np.ndarray) -> np.ndarray:

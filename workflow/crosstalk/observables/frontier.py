@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from crosstalk.config.models import Model, PyscfLevel
+from crosstalk.config.select import resolve, unknown
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.quantities import combine
 from crosstalk.record import Record
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
-    ionisation: list[str] | None = Field(
-        None, description="those of the levels that give the ionisation energy too; null: all"
+    ionisation: list[str] | dict[str, list[str]] | None = Field(
+        None,
+        description="those of the levels that give the ionisation energy too; null: all. Or level -> the species or groups that it is given for",
     )
     orbitals: list[str] = Field(
         default_factory=list,
@@ -47,10 +49,14 @@ class Frontier(Observable):
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
+        species = planner.config.species
+        ionised = {
+            level: list(species) if names is None else resolve(species, names) for level, names in _ionised(settings)
+        }
         for name in subjects["species"]:
             for level in settings.levels:
                 specs = {"neutral": planner.molecule_energy(name, level)}
-                if settings.ionisation is None or level in settings.ionisation:
+                if name in ionised.get(level, []):
                     ion: Any = {"charge": planner.charge(name) + 1, "multiplicity": planner.ionised(name)}
                     specs["cation"] = planner.molecule_energy(name, level, **ion, note="vertically oxidised")
                 if level in settings.orbitals and planner.geometry(name).step != "given":
@@ -81,9 +87,17 @@ class Frontier(Observable):
         return close(row | _averages(records), self.columns, others, "neutral")
 
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
-        wanted = [("ionisation", settings.ionisation or []), ("orbitals", settings.orbitals)]
+        wanted = [("ionisation", list(settings.ionisation or [])), ("orbitals", settings.orbitals)]
         others = [(key, level) for key, levels in wanted for level in levels if level not in settings.levels]
-        return [f"{key}: '{level}' is not among its levels: {', '.join(settings.levels)}" for key, level in others]
+        found = [f"{key}: '{level}' is not among its levels: {', '.join(settings.levels)}" for key, level in others]
+        named = {f"ionisation.{level}": names or [] for level, names in _ionised(settings)}
+        return found + unknown(config.species, named)
+
+
+def _ionised(settings: Settings) -> list[tuple[str, list[str] | None]]:
+    """Levels that give ionisation energies, with the species or groups that they are given for (None: all)."""
+    levels = settings.levels if settings.ionisation is None else settings.ionisation
+    return list(levels.items()) if isinstance(levels, dict) else [(level, None) for level in levels]
 
 
 def _averages(records: Mapping[str, Record]) -> Row:

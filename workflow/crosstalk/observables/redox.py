@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from crosstalk.config.models import Model
-from crosstalk.config.select import groups, resolve
-from crosstalk.errors import nearest
+from crosstalk.config.select import resolve, unknown
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.observables.free_energy import sums, thermal_spec
 from crosstalk.quantities import combine
@@ -95,14 +94,14 @@ class Redox(Observable):
         ion: Any = {"charge": planner.charge(whole) + charge, "multiplicity": planner.ionised(whole)}
         specs = {
             "before": planner.molecule_energy(whole, level, environment),
-            "vertical": planner.molecule_energy(whole, level, environment, **ion, note=f"vertically {word}"),
             "after": planner.molecule_energy(
                 whole, level, environment, geometry=planner.ion_geometry(whole, charge), **ion, note=word
             ),
             "relaxed": planner.ion_relaxation(whole, charge),
         }
-        if planner.config.environments[environment].model is not None:
-            del specs["vertical"]  # the continuum would have relaxed, which is not vertical
+        if planner.config.environments[environment].model is None:  # a continuum would have relaxed, which is not vertical
+            vertical = planner.molecule_energy(whole, level, environment, **ion, note=f"vertically {word}")
+            specs["vertical"] = vertical
         thermal = {
             "thermal before": thermal_spec(planner, whole),
             "thermal after": thermal_spec(planner, whole, charge),
@@ -120,14 +119,8 @@ class Redox(Observable):
         return Entry(self.name, subject, specs | (kept if len(kept) == len(thermal) else {}), facts)
 
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
-        allowed = [*config.species, *groups(config.species)]
         named = {"partnered": settings.partnered or [], **{f"only.{k}": names for k, names in settings.only.items()}}
-        return [
-            f"{key}: unknown species or group '{name}'{nearest(name, allowed)}"
-            for key, names in named.items()
-            for name in names
-            if name not in allowed
-        ]
+        return unknown(config.species, named)
 
     def row(self, entry: Entry, read: Read) -> Row:
         records = {role: read(spec) for role, spec in entry.specs.items()}
