@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from crosstalk.engines import device, dual_grid, grid_forces
+from crosstalk.engines import device, dual_grid, fitted_forces, grid_forces
 from crosstalk.engines.corrections import REPLACED_VV10
 from crosstalk.engines.dual_grid import COARSE_GRID, on_coarse_grid
 from crosstalk.engines.stability import diagnose
@@ -234,7 +234,14 @@ def gradient(mf: Any) -> np.ndarray:
     rest = mf.copy()
     rest._numint = mf._numint.copy()
     rest._numint._xc_type = lambda code: "HF"  # leaves exchange-correlation on the grid out
-    return np.asarray(rest.nuc_grad_method().kernel()) + grid_forces.xc_gradient(mf)
+    slope, more = rest.nuc_grad_method(), grid_forces.xc_gradient(mf)
+    if fitted_forces.can_do(mf):
+        with suppress(np.linalg.LinAlgError):
+            more = more + fitted_forces.jk_gradient(mf)
+            shape = np.shape(mf.make_rdm1())
+            slope.get_veff = lambda *_: np.zeros((*shape[:-2], 3, *shape[-2:]))
+            slope.auxbasis_response = False
+    return np.asarray(slope.kernel()) + more
 
 
 def forget(folder: Path) -> None:
