@@ -37,15 +37,16 @@ def geometries() -> dict[str, list[tuple[str, list[float]]]]:
 
 
 def ours(names: list[str], atoms: dict) -> None:
-    """As steps do it at the shipped level: density-fitted, on two grids, forces with the grid's response; without stability analysis, as the others have none."""
+    """As steps do it at the shipped level: density-fitted, on two grids, forces with the grid's response. No stability
+    analysis, as the others have none."""
     from pyscf import gto
 
     from crosstalk import machine
-    from crosstalk.config.load import load_config
+    from crosstalk.config import load
     from crosstalk.engines import scf
 
     machine.keep_freed_memory()
-    level = load_config(ROOT / "config").levels[LEVEL].identity() | {"stability": False}
+    level = load(ROOT / "config").levels[LEVEL].identity() | {"stability": False}
     for name in names:
         start = time.time()
         mf = scf.mean_field(gto.M(atom=atoms[name], basis=BASIS, verbose=0, max_memory=3000), level)
