@@ -52,7 +52,8 @@ TRANSITION_METALS = (range(21, 31), range(39, 49), range(72, 81))
 BETTER_GUESS = 1e-5
 #: Fits any orbital basis set and has functions for all elements up to radon.
 GENERAL_AUXILIARY_BASIS = "def2-universal-jkfit"
-CAVITY_SHARE_OF_MEMORY = 0.4
+#: A continuum's integrals are kept up to this size, MB; computed anew in every cycle (of LEDC/def2-TZVPD: 20 s) beyond it.
+CAVITY_MB = 6000
 SMD_DESCRIPTORS = ("n", "n25", "alpha", "beta", "gamma", "epsilon", "phi", "psi")
 
 Level = Mapping[str, Any]
@@ -120,7 +121,7 @@ def _solvated(mf: Any, environment: Level) -> Any:
 
 
 def _keep_cavity_integrals(continuum: Any) -> None:
-    """Let a continuum keep its three-index integrals between cycles, when they fit into memory.
+    """Let a continuum keep its three-index integrals between cycles, unless they are larger than CAVITY_MB.
 
     PySCF computes them twice per cycle, which for a molecule of 160 functions is four fifths of an SCF in solution.
     """
@@ -132,7 +133,7 @@ def _keep_cavity_integrals(continuum: Any) -> None:
     def integrals() -> np.ndarray | None:
         mol, points = continuum.mol, continuum.surface["grid_coords"]
         pairs = mol.nao * (mol.nao + 1) // 2
-        if pairs * len(points) * 8e-6 > CAVITY_SHARE_OF_MEMORY * mol.max_memory:
+        if pairs * len(points) * 8e-6 > CAVITY_MB:
             return None
         if kept.get("points") is not points:
             charges = gto.fakemol_for_charges(points, expnt=continuum.surface["charge_exp"] ** 2)
