@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -190,7 +191,8 @@ def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
     _level_legend(figure, rows)
     if later:
         (legend,) = figure.legends
-        legend.set_title(textwrap.fill(f"not computed yet: {', '.join(later)}", 120), {"size": 7, "style": "italic"})
+        words = textwrap.fill(f"not computed yet: {', '.join(later)}", 120)
+        legend.set_title(words, FontProperties(size=7, style="italic"))
     return figure
 
 
