@@ -99,7 +99,8 @@ class Redox(Observable):
             ),
             "relaxed": planner.ion_relaxation(whole, charge),
         }
-        if planner.config.environments[environment].model is None:  # a continuum would have relaxed, which is not vertical
+        # A continuum would have relaxed, which is not vertical.
+        if planner.config.environments[environment].model is None:
             vertical = planner.molecule_energy(whole, level, environment, **ion, note=f"vertically {word}")
             specs["vertical"] = vertical
         thermal = {
