@@ -100,7 +100,8 @@ class SurfaceBase(Described):
         None,
         min_length=2,
         max_length=2,
-        description="a larger surface cell, [[m, n], [k, l]] in vectors of the builder's, in which the two keys below work; null: the builder's own",
+        description="a larger surface cell, [[m, n], [k, l]] in vectors of the builder's, in which the two keys below work; "
+        "null: the builder's own",
     )
     dehydroxylation: Dehydroxylation | None = Field(None, description="take water off; null: as built")
     insertion: Insertion | None = Field(None, description="put atoms in; null: none")

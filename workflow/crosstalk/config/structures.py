@@ -29,7 +29,8 @@ def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
 
 
 def slab_facts(config: Config, surface: Surface) -> dict[str, Any]:
-    """problem (why it cannot be built, empty when it can), elements, n_atoms, area_angstrom2, thickness_angstrom of the primitive slab."""
+    """problem (why it cannot be built, empty when it can), and of the primitive slab: elements, n_atoms, area_angstrom2,
+    thickness_angstrom."""
     built = slab_settings(config, surface)
     return dict(remembered(f"surface {canonical(built)}", lambda: _build(built)))
 

@@ -89,7 +89,10 @@ def results(plan: Plan, found: Mapping[str, Sequence[Row]]) -> tuple[list[claims
 
 
 def collect(plan: Plan, store: Store, folder: Path) -> list[Path]:
-    """Write folder/tables/*.csv: one file for each observable, claims.csv, references.csv, slabs.csv and validation.csv. Returns their paths."""
+    """Write folder/tables/*.csv: one for each observable, claims.csv, references.csv, slabs.csv and validation.csv.
+
+    Returns their paths.
+    """
     from crosstalk.reporting import slabs  # which reads with this module's reader
 
     found = rows(plan, store)

@@ -7,7 +7,8 @@ from crosstalk.errors import CrosstalkError
 from crosstalk.structures import valence
 from crosstalk.structures.frame import ANGSTROM2_PER_NM2, area, finish
 
-#: Two atoms farther apart than this are not joined by one oxygen (two bonds of 1.6 Angstrom and all the give of a surface). Angstrom.
+#: Two atoms farther apart than this are not joined by one oxygen: two bonds of 1.6 Angstrom and all the give of a
+#: surface. Angstrom.
 REACH = 5.6
 #: Nearest pairs whose strain is computed before one of them is chosen.
 TRIED = 6
@@ -29,7 +30,8 @@ def dehydroxylated(atoms: Atoms, oh_per_nm2: float) -> Atoms:
         left = len(hydroxyls(bare, bonds, upper)) / surface
         if left > 0 and oh_per_nm2 == 0:
             raise CrosstalkError(
-                f"dehydroxylation: an odd number of hydroxyls leaves {left:.2f} OH/nm2: enlarge the cell by surface_cell"
+                f"dehydroxylation: an odd number of hydroxyls leaves {left:.2f} OH/nm2: "
+                "enlarge the cell by surface_cell"
             )
     return finish(list(bare.symbols), bare.positions, bare.cell.array[:2])
 
@@ -59,8 +61,9 @@ def _condensed(atoms: Atoms, bonds: list[valence.Bond], upper: bool, target: flo
     if not trials:
         count = len(hydroxyls(atoms, bonds, upper))
         raise CrosstalkError(
-            f"dehydroxylation to {target:g} OH/nm2: no two of the {count} hydroxyls of a side that are left can be joined "
-            f"({count / area(atoms) * ANGSTROM2_PER_NM2:.2f} OH/nm2): enlarge the cell by surface_cell, or leave more of them"
+            f"dehydroxylation to {target:g} OH/nm2: no two of the {count} hydroxyls of a side that are left "
+            f"({count / area(atoms) * ANGSTROM2_PER_NM2:.2f} OH/nm2) can be joined: "
+            "enlarge the cell by surface_cell, or leave more of them"
         )
     _, _, settled, joined_bonds = min(trials, key=lambda trial: trial[:2])
     return settled, joined_bonds
@@ -99,7 +102,7 @@ def _share(around: list[list[valence.Bond]], link: valence.Bond) -> bool:
 
 
 def _joined(atoms: Atoms, bonds: list[valence.Bond], pair: Pair, upper: bool) -> tuple[Atoms, list[valence.Bond]]:
-    """One oxygen between the two carriers, above the middle of the line that joins them; the rest of the pair is water."""
+    """One oxygen between the two carriers, above the middle of the line that joins them; the rest is water."""
     stays, goes, m, n = pair
     around = valence.neighbours(len(atoms), bonds)
     first = next(b for b in around[stays] if atoms.symbols[b[1]] != "H")

@@ -1,4 +1,4 @@
-"""What a slab is, in numbers and words that can be counted by hand: for the summary, the table of slabs and `crosstalk slab`."""
+"""What a slab is, in numbers and words that can be counted by hand: for the summary and the table of slabs."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -74,7 +74,10 @@ def coordination(atoms: Atoms, bonds: list[valence.Bond]) -> str:
 
 
 def by_oxygen(atoms: Atoms, bonds: list[valence.Bond]) -> str:
-    """Atoms of each element that forms several bonds, by how many of them go to oxygen: of silicon its oxidation states Si0 to Si4+."""
+    """Atoms of each element that forms several bonds, by how many of them go to oxygen.
+
+    Of silicon these are its oxidation states, Si0 to Si4+.
+    """
     counts: dict[str, Counter[int]] = {}
     for symbol, own in zip(atoms.symbols, valence.neighbours(len(atoms), bonds), strict=True):
         if symbol not in ("H", "O"):

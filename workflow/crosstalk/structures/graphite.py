@@ -7,8 +7,9 @@ from ase import Atoms
 
 from crosstalk.structures.frame import finish
 
-#: Atoms of an edge's cap: element, distance from the edge atom along the edge and outwards, Angstrom. Bond lengths of benzene, phenol (with its
-#: angle of 109 degrees; the group lies in the plane of the ribbon and points to the next one) and quinone: CRC Handbook of Chemistry and Physics.
+#: Atoms of an edge's cap: element, distance from the edge atom along the edge and outwards, Angstrom.
+#: Bond lengths of benzene, phenol (with its angle of 109 degrees; the group lies in the plane of the ribbon and points
+#: to the next one) and quinone: CRC Handbook of Chemistry and Physics.
 CAPS: dict[str, tuple[tuple[str, float, float], ...]] = {
     "H": (("H", 0.0, 1.09),),
     "OH": (("O", 0.0, 1.36), ("H", 0.90, 1.36 + 0.32)),

@@ -1,11 +1,12 @@
 """Atoms put into slabs at a chosen ratio, e.g. lithium per silicon: neutral atoms, at deterministic sites.
 
-Sites between the atoms are those where the inserted ion's bond valence sum over oxygen is nearest to one and other atoms are not too near,
+Sites between the atoms are those where the inserted ion's bond valence sum over oxygen is nearest to one and other atoms
+are not too near,
 
     V = sum exp((R0 - d) / 0.37),
 
-R0 from Brown and Altermatt, Acta Cryst. 1985, B41, 244 (the method of bond-valence maps for ion sites: Adams, Acta Cryst. 2001, B57, 278). Where there
-is no oxygen the widest hollow is taken.
+R0 from Brown and Altermatt, Acta Cryst. 1985, B41, 244 (the method of bond-valence maps for ion sites: Adams, Acta
+Cryst. 2001, B57, 278). Where there is no oxygen the widest hollow is taken.
 """
 
 import math
@@ -51,7 +52,8 @@ def _count(atoms: Atoms, element: str, per: str, ratio: float) -> int:
         near = sorted({max(1, math.floor(ratio * hosts)), math.ceil(ratio * hosts)})
         raise CrosstalkError(
             f"insertion: {ratio:g} {element} per {per} is {ratio * hosts:.2f} atoms in a cell with {hosts} {per}; "
-            f"the nearest ratios are {' and '.join(f'{n / hosts:.4g}' for n in near)}, or enlarge the cell by surface_cell"
+            f"the nearest ratios are {' and '.join(f'{n / hosts:.4g}' for n in near)}, "
+            "or enlarge the cell by surface_cell"
         )
     return count
 
@@ -112,9 +114,11 @@ def _images(cell: np.ndarray) -> np.ndarray:
 
 
 def _map(atoms: Atoms, element: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Points (n, 3) of the slab in sheets, their misfit, room left to the nearest atom, distance to the nearest atom of `element` (Angstrom).
+    """Points (n, 3) of the slab in sheets, their misfit, room left to the nearest atom, distance to the nearest atom of
+    `element` (Angstrom).
 
-    The misfit is what the valence sum lacks of one, plus how far atoms other than oxygen come within BOND_FACTOR times the sum of radii, in Angstrom.
+    The misfit is what the valence sum lacks of one, plus how far atoms other than oxygen come within BOND_FACTOR times
+    the sum of radii, in Angstrom.
     """
     cell = atoms.cell.array
     counts = [max(1, math.ceil(float(np.linalg.norm(vector)) / GRID)) for vector in cell[:2]]

@@ -2,7 +2,9 @@
 
 Bond stretches and angles after Tu and Tersoff, Phys. Rev. Lett. 2000, 84, 4393 (Si, SiO2 and their interface):
 
-    E = 1/2 sum k_b (b - b0)^2 + 1/2 sum k_t (cos t - cos t0)^2 + 1/2 k_r sum (d0 - d)^2 over non-bonded pairs nearer than d0
+    E = 1/2 sum k_b (b - b0)^2 + 1/2 sum k_t (cos t - cos t0)^2 + 1/2 k_r sum (d0 - d)^2,
+
+the last sum over non-bonded pairs nearer than d0.
 
 It ranks the strain of candidate structures and brings new bonds to their length before an electronic-structure method
 takes over; its energies are never reported. Bonds are (i, j, k, m, n): from atom i to atom j in the cell k, m, n
@@ -25,7 +27,8 @@ Bond = tuple[int, int, int, int, int]
 STRETCH = {frozenset({"Si"}): (9.08, 2.35), frozenset({"Si", "O"}): (27.0, 1.60)}
 #: Other bonds: as stiff as Si-O, sum of the covalent radii long.
 STIFF = 27.0
-#: Angles of Tu and Tersoff at Si (tetrahedral) by neighbours of each side, eV: that of unlike neighbours is the geometric mean.
+#: Angles of Tu and Tersoff at Si (tetrahedral) by neighbours of each side, eV: that of unlike neighbours is the
+#: geometric mean.
 AT_TETRAHEDRON = {"Si": 3.58, "O": 4.32}
 #: Angle at a bridging O: eV, cosine of a straight one; at a hydroxyl's O: as stiff, 115 degrees.
 AT_BRIDGE, STRAIGHT, HYDROXYL = 0.75, -1.0, math.cos(math.radians(115.0))
@@ -57,7 +60,10 @@ def neighbours(n_atoms: int, bonds: Sequence[Bond]) -> list[list[Bond]]:
 
 
 def relaxed(atoms: Atoms, bonds: Sequence[Bond], rounds: int = ROUNDS, steps: int = 300) -> tuple[Atoms, float]:
-    """`atoms` relaxed in their cell with these bonds, and the strain that is left, eV. At most `steps` after each listing of contacts."""
+    """`atoms` relaxed in their cell with these bonds, and the strain that is left, eV.
+
+    At most `steps` after each listing of contacts, of which there are `rounds`.
+    """
     from scipy.optimize import minimize
 
     moved, energy = atoms.copy(), 0.0
