@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("EC", "EMC", "OPF(OCH3)2")
-BASIS = "6-311++g(d,p)"
+LEVEL, BASIS = "b3lyp-d3/6-311++g**", "6-311++g(d,p)"
 
 
 def geometries() -> dict[str, list[tuple[str, list[float]]]]:
@@ -37,25 +37,22 @@ def geometries() -> dict[str, list[tuple[str, list[float]]]]:
 
 
 def ours(names: list[str], atoms: dict) -> None:
-    """Density-fitted, grid 3, without stability analysis, as the others have none."""
+    """As steps do it at the shipped level: density-fitted, on two grids, forces with the grid's response. No stability
+    analysis, as the others have none."""
     from pyscf import gto
 
     from crosstalk import machine
+    from crosstalk.config import load
     from crosstalk.engines import scf
 
     machine.keep_freed_memory()
-    level = {
-        "functional": "b3lyp", "basis": BASIS, "density_fit": "cc-pvtz-jkfit", "grid_level": 3,
-        "scf_tolerance_ha": 1e-9, "max_cycles": 100, "stability": False,
-    }  # fmt: skip
+    level = load(ROOT / "config").levels[LEVEL].identity() | {"stability": False}
     for name in names:
         start = time.time()
         mf = scf.mean_field(gto.M(atom=atoms[name], basis=BASIS, verbose=0, max_memory=3000), level)
         with tempfile.TemporaryDirectory() as folder:
             scf.solve(mf, level, Path(folder))
-        slope = mf.nuc_grad_method()
-        slope.grid_response = True
-        slope.kernel()
+        scf.gradient(mf)
         tell(name, mf, start)
 
 

@@ -177,6 +177,25 @@ def test_every_rung_arrives_at_the_same_field(tmp_path, rung):
     assert other.e_tot == pytest.approx(reference.e_tot, abs=1e-8)
 
 
+def test_an_open_shell_has_the_levels_of_its_own_fock_matrix(tmp_path):
+    problem = engine.Problem.of(settings_of(charge=1, multiplicity=2), molecule("H2O"), tmp_path)
+    mf = problem.mean_field()
+    scf.climb(mf, None, scf.Journal())
+    levels = np.einsum("smi,smn,sni->si", mf.mo_coeff, mf.get_fock(), mf.mo_coeff)
+    assert mf.converged and mf.mo_energy == pytest.approx(levels, abs=1e-5)
+
+
+def test_a_doublet_starts_from_the_orbitals_of_its_closed_shell(tmp_path):
+    for charge in (1, -1):
+        level = settings_of(charge=charge, multiplicity=2)["level"]
+        mf = engine.Problem.of(settings_of(charge=charge, multiplicity=2), molecule("H2O"), tmp_path).mean_field()
+        density = scf._one_electron_off(mf, level)
+        overlap = mf.get_ovlp()
+        assert [np.vdot(overlap, d) for d in density] == pytest.approx(mf.nelec)
+        for d in density:
+            assert d @ overlap @ d == pytest.approx(d, abs=1e-8)
+
+
 def test_a_molecule_twice_is_twice_a_molecule(tmp_path):
     one = molecule("LiF")
     far = one.copy()

@@ -151,6 +151,9 @@ def test_flagged_rows_are_no_evidence_and_gated_ones_are_marked():
     assert [c.outcome for c in found.comparisons] == ["flagged", "holds"]
     assert found.verdict == "depends"
     assert "C unbound" in found.evidence
+    every = [r | {"lumo_flag": "unbound"} for r in rows]
+    nothing = claims.judge("x", {"frontier": every}, config(flag="lumo_flag"))
+    assert nothing.verdict == "not computable" and "no evidence" in nothing.evidence
     gated = [r | {"status": "gated"} if r["species"] == "B" else r for r in rows]
     assert "B missed a gate" in claims.judge("x", {"frontier": gated}, config()).evidence
 

@@ -39,10 +39,15 @@ def molecule_energy_s(symbols: Sequence[str], level: Mapping[str, Any], open_she
     )
 
 
-def molecule_memory_mb(symbols: Sequence[str], level: Mapping[str, Any]) -> int:
-    """Density-fitted three-index integrals and the grid's orbital values, beside the libraries."""
+#: Points of a continuum's cavity for each atom, about.
+CAVITY_POINTS = 130
+
+
+def molecule_memory_mb(symbols: Sequence[str], level: Mapping[str, Any], continuum: bool = False) -> int:
+    """Density-fitted three-index integrals, the grid's orbital values and the cavity's integrals, beside the libraries."""
     n = n_basis(symbols, level["basis"])
-    return round(900 + 3.5 * n * n / 2 * n * 8 / 1e6)
+    cavity = CAVITY_POINTS * len(symbols) * n * n / 2 * 8e-6 if continuum else 0.0
+    return round(900 + 3.5 * n * n / 2 * n * 8 / 1e6 + min(cavity, 6000.0))
 
 
 def search_s(n_atoms: int, starts: int) -> float:

@@ -370,7 +370,8 @@ class Planner:
         if not isinstance(model, m.PyscfLevel):
             return {"cost_s": factor, "memory_mb": 500}
         seconds = costs.molecule_energy_s(self.symbols(name), model.identity(), open_shell, continuum) * factor
-        return {"cost_s": seconds, "memory_mb": costs.molecule_memory_mb(self.symbols(name), model.identity())}
+        memory = costs.molecule_memory_mb(self.symbols(name), model.identity(), continuum)
+        return {"cost_s": seconds, "memory_mb": memory}
 
     def _box(self, surface: str, repeat: tuple[int, ...], n_adsorbate: int) -> costs.Box:
         """Size of a slab's box, of its adsorption box when there is an adsorbate."""

@@ -31,7 +31,7 @@ def xc_gradient(mf: Any) -> np.ndarray:
     gradient = np.zeros((mol.natm, 3))
     if kind == "HF":
         return gradient
-    orbitals = _occupied(mf)
+    orbitals = occupied(mf)
     owner = np.repeat(np.arange(mol.natm), np.diff(mol.aoslice_by_atom()[:, 2:]).ravel())
     for atom, (points, weights, slopes) in enumerate(grids_response_cc(mf.grids)):
         for start in range(0, len(points), POINTS):
@@ -46,7 +46,7 @@ def xc_gradient(mf: Any) -> np.ndarray:
     return gradient
 
 
-def _occupied(mf: Any) -> list[np.ndarray]:
+def occupied(mf: Any) -> list[np.ndarray]:
     """Occupied orbitals of each spin (of both together when restricted), times the root of their occupation."""
     coefficients, occupations = (np.asarray(a) for a in (mf.mo_coeff, mf.mo_occ))
     if occupations.ndim == 1:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from crosstalk.engines import device, dual_grid, grid_forces
+from crosstalk.engines import continuum, device, dual_grid, fitted_forces, grid_forces, low_rank
 from crosstalk.engines.corrections import REPLACED_VV10
 from crosstalk.engines.dual_grid import COARSE_GRID, on_coarse_grid
 from crosstalk.engines.stability import diagnose
@@ -52,8 +52,6 @@ TRANSITION_METALS = (range(21, 31), range(39, 49), range(72, 81))
 BETTER_GUESS = 1e-5
 #: Fits any orbital basis set and has functions for all elements up to radon.
 GENERAL_AUXILIARY_BASIS = "def2-universal-jkfit"
-CAVITY_SHARE_OF_MEMORY = 0.4
-SMD_DESCRIPTORS = ("n", "n25", "alpha", "beta", "gamma", "epsilon", "phi", "psi")
 
 Level = Mapping[str, Any]
 
@@ -81,8 +79,10 @@ def mean_field(mol: Any, level: Level, environment: Level | None = None) -> Any:
     mf.nlcgrids.level = max(level["grid_level"] - NLC_GRID_BELOW, 0)
     if level["density_fit"]:
         mf = mf.density_fit(auxbasis=auxiliary_basis(mol, level["density_fit"]))
+        if not device.available():
+            low_rank.exchange(mf.with_df)
     if environment is not None and environment["model"] is not None:
-        mf = _solvated(mf, environment)
+        mf = continuum.solvated(mf, environment)
     mf.conv_tol, mf.max_cycle, mf.diis_space = level["scf_tolerance_ha"], level["max_cycles"], DIIS_VECTORS
     return mf
 
@@ -100,62 +100,6 @@ def auxiliary_basis(mol: Any, name: str) -> dict[str, Any]:
         return basis.load(GENERAL_AUXILIARY_BASIS, element)
 
     return {element: functions(element) for element in {_std_symbol_without_ghost(label) for label, _ in mol._atom}}
-
-
-def _solvated(mf: Any, environment: Level) -> Any:
-    """`mf` in a polarisable continuum. PCM: Bondi radii times 1.2; SMD: its own radii and non-electrostatic terms."""
-    from pyscf import solvent
-
-    smd = environment["model"] == "smd"
-    mf = solvent.SMD(mf) if smd else solvent.PCM(mf)
-    mf.with_solvent.eps = environment["epsilon"]
-    if smd:
-        values = {**environment.get("smd_descriptors", {}), "epsilon": environment["epsilon"]}
-        values.setdefault("n25", values.get("n"))
-        mf.with_solvent.solvent_descriptors = [values[name] for name in SMD_DESCRIPTORS]
-    else:
-        mf.with_solvent.method = environment["model"].upper()
-    _keep_cavity_integrals(mf.with_solvent)
-    return mf
-
-
-def _keep_cavity_integrals(continuum: Any) -> None:
-    """Let a continuum keep its three-index integrals between cycles, when they fit into memory.
-
-    PySCF computes them twice per cycle, which for a molecule of 160 functions is four fifths of an SCF in solution.
-    """
-    from pyscf import df, gto, lib
-
-    slow_v, slow_vmat = continuum._get_v, continuum._get_vmat
-    kept: dict[str, Any] = {}
-
-    def integrals() -> np.ndarray | None:
-        mol, points = continuum.mol, continuum.surface["grid_coords"]
-        pairs = mol.nao * (mol.nao + 1) // 2
-        if pairs * len(points) * 8e-6 > CAVITY_SHARE_OF_MEMORY * mol.max_memory:
-            return None
-        if kept.get("points") is not points:
-            charges = gto.fakemol_for_charges(points, expnt=continuum.surface["charge_exp"] ** 2)
-            charges.cart = mol.cart
-            kept["integrals"] = df.incore.aux_e2(mol, charges, intor=mol._add_suffix("int3c2e"), aosym="s2ij")
-            kept["points"] = points
-        return kept["integrals"]
-
-    def potential(densities: np.ndarray) -> np.ndarray:
-        v = integrals()
-        if v is None:
-            return slow_v(densities)
-        packed = lib.pack_tril(densities + densities.transpose(0, 2, 1))
-        packed[:, [i * (i + 3) // 2 for i in range(densities.shape[-1])]] *= 0.5
-        return packed @ v
-
-    def matrix(charges: np.ndarray) -> np.ndarray:
-        v = integrals()
-        if v is None:
-            return slow_vmat(charges)
-        return lib.unpack_tril(np.ascontiguousarray(-(charges.reshape(-1, v.shape[1]) @ v.T)))
-
-    continuum._get_v, continuum._get_vmat = potential, matrix
 
 
 def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None) -> Solution:
@@ -234,7 +178,14 @@ def gradient(mf: Any) -> np.ndarray:
     rest = mf.copy()
     rest._numint = mf._numint.copy()
     rest._numint._xc_type = lambda code: "HF"  # leaves exchange-correlation on the grid out
-    return np.asarray(rest.nuc_grad_method().kernel()) + grid_forces.xc_gradient(mf)
+    slope, more = rest.nuc_grad_method(), grid_forces.xc_gradient(mf)
+    if fitted_forces.can_do(mf):
+        with suppress(np.linalg.LinAlgError):
+            more = more + fitted_forces.jk_gradient(mf)
+            shape = np.shape(mf.make_rdm1())
+            slope.get_veff = lambda *_: np.zeros((*shape[:-2], 3, *shape[-2:]))
+            slope.auxbasis_response = False
+    return np.asarray(slope.kernel()) + more
 
 
 def forget(folder: Path) -> None:
@@ -245,10 +196,12 @@ def forget(folder: Path) -> None:
 
 def climb(mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence[str] = RUNGS) -> float:
     """Climb `rungs` until converged. Returns the last change of the energy (hartree)."""
-    change = [float("nan")]
+    change, fock = [float("nan")], [np.empty(0)]
+    open_shell = mf.istype("UHF")
 
     def watch(local: dict[str, Any]) -> None:
         change[0] = abs(float(local["e_tot"] - local["last_hf_e"]))
+        fock[0] = np.asarray(local.get("fock", ()))
 
     for rung in rungs:
         journal.add(rung)
@@ -256,8 +209,12 @@ def climb(mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence
             newton(mf, density=mf.get_init_guess() if density is None else density, watch=watch)
         else:
             mf.level_shift, mf.callback = LEVEL_SHIFT if rung == "level_shift" else 0.0, watch
+            # PySCF's last diagonalisation, without extrapolation, throws a hole that is nearly degenerate off again
+            mf.conv_check = not open_shell
             device.kernel(mf, density) if device.available() else mf.kernel(dm0=density)
             mf.level_shift, mf.callback = 0.0, None
+            if mf.converged and open_shell and fock[0].size:
+                mf.mo_energy = np.einsum("smi,smn,sni->si", mf.mo_coeff, fock[0], mf.mo_coeff)
         if mf.converged:
             break
         density = mf.make_rdm1()

@@ -99,10 +99,9 @@ class Redox(Observable):
             ),
             "relaxed": planner.ion_relaxation(whole, charge),
         }
-        # A continuum would have relaxed, which is not vertical.
-        if planner.config.environments[environment].model is None:
-            vertical = planner.molecule_energy(whole, level, environment, **ion, note=f"vertically {word}")
-            specs["vertical"] = vertical
+        gas = planner.config.environments[environment].model is None
+        if gas:  # a continuum would have relaxed, which is not vertical
+            specs["vertical"] = planner.molecule_energy(whole, level, environment, **ion, note=f"vertically {word}")
         thermal = {
             "thermal before": thermal_spec(planner, whole),
             "thermal after": thermal_spec(planner, whole, charge),
@@ -111,7 +110,7 @@ class Redox(Observable):
         thermo = planner.tier.thermochemistry
         facts = {
             "sign": charge,
-            "solution": planner.config.environments[environment].model is not None,
+            "solution": not gas,
             "temperature_k": thermo.temperature_k if thermo else ROOM_TEMPERATURE_K,
             "thermal": "none" if thermo is None else thermo.ions,
             "li_reference_v": settings.li_reference_v,

@@ -46,7 +46,7 @@ VERDICTS: dict[str, str] = {
     REPRODUCED: "holds by more than the error bar in every comparison",
     CONTRADICTED: "the opposite holds by more than the error bar in every comparison that is available",
     DEPENDS: "neither: the evidence says where it holds and where not",
-    NOT_COMPUTABLE: "no comparison is available",
+    NOT_COMPUTABLE: "no comparison is available, or none that is evidence",
 }
 COLUMNS = (
     "claim", "verdict", "probability", "evidence", "statement", "table", "quantity", "relation", "error_bar", "unit", "error_source",
@@ -117,8 +117,8 @@ def judge(name: str, rows: Mapping[str, Sequence[Row]], config: Config) -> Verdi
 
 
 def verdict_of(outcomes: Sequence[str]) -> str:
-    """Strict: one comparison that does not hold, or is not there, is enough to lose "reproduced"."""
-    available = [outcome for outcome in outcomes if outcome != NOT_AVAILABLE]
+    """Strict: one comparison that does not hold, or is not there, is enough to lose "reproduced". A flagged one is none."""
+    available = [outcome for outcome in outcomes if outcome not in (NOT_AVAILABLE, FLAGGED)]
     if not available:
         return NOT_COMPUTABLE
     if all(outcome == HOLDS for outcome in outcomes):

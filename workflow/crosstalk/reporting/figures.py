@@ -7,6 +7,7 @@ written out at its place.
 import io
 import math
 import shutil
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -158,6 +160,10 @@ def _names(axes: Axes, names: Sequence[str]) -> None:
     axes.tick_params(axis="x", length=0)
 
 
+#: More columns than this stand close: numbers are written upright, and what is not computed yet is only named.
+CROWDED = 10
+
+
 # -- frontier levels ---------------------------------------------------------------------------------------------
 
 
@@ -166,6 +172,7 @@ def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
     title = "Frontier levels: Kohn-Sham eigenvalues against vacuum (compare within one panel only)"
     if not rows:
         return empty(title, warning)
+    rows, later = _without_missing(rows)
     levels = _unique(rows, "level")
     n_columns = 1 if len(_unique(rows, "species")) > 5 else min(len(levels), 2)
     n_rows = math.ceil(len(levels) / n_columns)
@@ -182,15 +189,28 @@ def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
         _names(lower, [row["species"] for row in here])
         panels[k].supylabel("energy / eV", fontsize=8)
     _level_legend(figure, rows)
+    if later:
+        (legend,) = figure.legends
+        words = textwrap.fill(f"not computed yet: {', '.join(later)}", 120)
+        legend.set_title(words, FontProperties(size=7, style="italic"))
     return figure
+
+
+def _without_missing(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
+    """Of many species those of which something is computed, and the names of the others; of a few, all."""
+    begun = {row["species"] for row in rows if row.get("status") != "missing"}
+    if len(_unique(rows, "species")) <= CROWDED or not begun:
+        return rows, []
+    return [r for r in rows if r["species"] in begun], [name for name in _unique(rows, "species") if name not in begun]
 
 
 def _span(rows: Sequence[Row], levels: Sequence[str], column: str) -> float:
     """The largest range of a quantity in one panel, with room for the numbers; eV. All panels share it."""
+    room = 2.2 if len(_unique(rows, "species")) > CROWDED else 0.9
     ranges = [
         [row[column] for row in rows if row["level"] == level and row.get(column) is not None] for level in levels
     ]
-    return max((max(r) - min(r) for r in ranges if r), default=0.0) * 1.15 + 0.9
+    return max((max(r) - min(r) for r in ranges if r), default=0.0) * 1.15 + room
 
 
 def _levels(axes: Axes, rows: Sequence[Row], column: str, span: float) -> None:
@@ -198,15 +218,16 @@ def _levels(axes: Axes, rows: Sequence[Row], column: str, span: float) -> None:
     known = [row[column] for row in rows if row.get(column) is not None]
     middle = (max(known) + min(known)) / 2 if known else 0.0
     axes.set_ylim(middle - span / 2, middle + span / 2)
+    upright = {"rotation": 90, "fontsize": 6.5} if len(rows) > CROWDED else {}
     for x, row in enumerate(rows):
         value = row.get(column)
         if value is None:
-            _lack(axes, row, (x, middle), (0, 0), va="center")
+            _lack(axes, row, (x, middle), (0, 0), va="center", **upright)
             continue
         for style in _line_styles(column, str(row.get("lumo_flag") or "")):
             axes.plot([x - 0.33, x + 0.33], [value, value], solid_capstyle="butt", dash_capstyle="butt", **style)
         text = f"{value:+.2f}{_mark(row)}" if column == "lumo_ev" else f"{value:.2f}{_mark(row)}"
-        _tell(axes, text, (x, value), (0, 4))
+        _tell(axes, text, (x, value), (0, 4), **upright)
     if column == "lumo_ev" and middle - span / 2 < 0 < middle + span / 2:
         axes.axhline(0, color="0.6", lw=0.6, ls=":", zorder=0)
 

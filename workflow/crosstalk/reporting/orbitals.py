@@ -73,8 +73,11 @@ class Panel:
 
 
 def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
-    """Write folder/figures/orbitals.{svg,png}: every calculation of the step `orbitals` in the plan's order."""
+    """Write folder/figures/orbitals.{svg,png}: every calculation of the step `orbitals` in the plan's order; of many, those
+    that there are."""
     found = [spec for spec in plan.specs.values() if spec.step == "orbitals"]
+    if len(found) > figures.CROWDED:
+        found = [spec for spec in found if store.find(spec) is not None] or found
     items = [panel(spec, name, plan, store) for spec in found for name in NAMES]
     warning = figures.WARNING if tables.is_fake(plan) else ""
     return panels(items, Path(folder) / "figures" / "orbitals", warning)

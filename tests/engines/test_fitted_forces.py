@@ -1,0 +1,63 @@
+"""The fitted Coulomb and exchange gradient is the library's, to rounding, and is used where it holds."""
+
+import numpy as np
+import pytest
+from ase.build import molecule
+
+from crosstalk.engines import fitted_forces, scf
+
+from .test_pyscf import LEVEL
+
+
+def field(functional="b3lyp", charge=0, environment=None, **settings):
+    from pyscf import gto
+
+    water = molecule("H2O")
+    water.positions[1] += [0.05, 0.03, -0.02]
+    atoms = list(zip(water.symbols, water.positions.tolist(), strict=True))
+    mol = gto.M(atom=atoms, basis="def2-svp", charge=charge, spin=charge, verbose=0)
+    mf = scf.mean_field(mol, LEVEL | {"functional": functional, "grid_level": 0} | settings, environment)
+    if mf.__dict__.get("with_df") is not None:
+        mf.with_df.build()
+    mf.kernel()
+    return mf
+
+
+@pytest.mark.parametrize("charge", [0, 1])
+@pytest.mark.parametrize("functional", ["pbe", "b3lyp", "hf"])
+def test_gradient_is_that_of_the_library(functional, charge, monkeypatch):
+    mf = field(functional, charge)
+    assert fitted_forces.can_do(mf)
+    monkeypatch.setattr(fitted_forces, "BLOCK", 24 * mf.mol.nao**2 * 20)  # several blocks of auxiliary functions
+    assert len(fitted_forces._blocks(mf.mol, mf.with_df.auxmol)) > 3
+    ours = scf.gradient(mf)
+    monkeypatch.setattr(fitted_forces, "can_do", lambda mf: False)
+    theirs = scf.gradient(mf)
+    assert abs(ours - theirs).max() < 1e-9  # the library solves for the fitted density by another way
+    assert abs(theirs).max() > 1e-2
+
+
+def test_a_part_of_the_gradient_would_show(monkeypatch):
+    mf = field()
+    whole = fitted_forces.jk_gradient(mf)
+    assert whole.sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-9), "integrals do not change when all centres move"
+    monkeypatch.setattr(mf._numint, "rsh_and_hybrid_coeff", lambda *_, **__: (0, 0, 0))
+    assert abs(fitted_forces.jk_gradient(mf) - whole).max() > 1e-3, "exchange is a part of it"
+
+
+def test_what_it_cannot_do_is_left_to_the_library():
+    continuum = {"model": "ief-pcm", "epsilon": 18.5}
+    assert not fitted_forces.can_do(field("wb97x-d3bj"))
+    assert not fitted_forces.can_do(field(environment=continuum))
+    assert not fitted_forces.can_do(field(density_fit=None))
+
+
+def test_a_dependent_auxiliary_basis_is_left_to_the_library(monkeypatch):
+    mf = field("pbe")
+    right = scf.gradient(mf)
+
+    def fail(_):
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(fitted_forces, "jk_gradient", fail)
+    assert abs(scf.gradient(mf) - right).max() < 1e-11

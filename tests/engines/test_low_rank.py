@@ -1,0 +1,43 @@
+"""Exchange of densities of low rank is the exchange of all densities."""
+
+import numpy as np
+import pytest
+
+from crosstalk.engines import low_rank
+
+from .test_fitted_forces import field
+
+
+def response(mf):
+    """A symmetric trial density for each spin, as a stability analysis has them."""
+    random = np.random.default_rng(3)
+    found = []
+    for c, n in zip(np.reshape(mf.mo_coeff, (-1, *mf.mo_coeff.shape[-2:])), np.atleast_2d(mf.mo_occ), strict=True):
+        mixed = c[:, n == 0] @ random.normal(size=((n == 0).sum(), (n > 0).sum())) @ c[:, n > 0].T
+        found.append(mixed + mixed.T)
+    return np.squeeze(np.array(found))
+
+
+@pytest.mark.parametrize("omega", [None, 0.3])
+@pytest.mark.parametrize("charge", [0, 1])
+def test_the_halves_give_the_whole(charge, omega, monkeypatch):
+    mf = field("b3lyp", charge)
+    trial = response(mf)
+    calls = []
+    monkeypatch.setattr(low_rank, "_halves", lambda dm, real=low_rank._halves: calls.append(real(dm)) or calls[-1])
+    ours = mf.with_df.get_jk(trial, with_j=omega is None, omega=omega)
+    assert len(calls) == 1 and calls[0].mo_coeff.shape[-1] <= 5, "water has five occupied orbitals"
+    monkeypatch.setattr(low_rank, "_halves", lambda dm: None)
+    theirs = mf.with_df.get_jk(trial, with_j=omega is None, omega=omega)
+    assert ours[1].shape == trial.shape and abs(ours[1]).max() > 0.01
+    assert ours[1] == pytest.approx(theirs[1], abs=1e-10)
+    if omega is None:
+        assert ours[0] == pytest.approx(theirs[0], abs=1e-10)
+
+
+def test_what_has_no_low_rank_is_left_alone():
+    n = 12
+    random = np.random.default_rng(1).normal(size=(n, n))
+    assert low_rank._halves(random + random.T) is None
+    assert low_rank._halves((random + random.T).astype(complex)) is None
+    assert low_rank._halves(np.outer(random[0], random[0])).mo_coeff.shape == (2, n, 1)
