@@ -10,7 +10,7 @@ from ase.neighborlist import natural_cutoffs, neighbor_list
 from ase.spacegroup import crystal
 
 from crosstalk.errors import CrosstalkError
-from crosstalk.structures import slabs
+from crosstalk.structures import cleavage, slabs
 
 CRISTOBALITE = crystal(
     ["Si", "O"], [(0.125, 0.125, 0.125), (0, 0, 0)], spacegroup=227, setting=2, cellpar=[7.16] * 3 + [90] * 3
@@ -114,10 +114,10 @@ def test_layers_add_whole_units() -> None:
 
 
 def test_the_cut_breaks_the_fewest_bonds() -> None:
-    options = slabs.cuts(inlined(CRISTOBALITE), [1, 1, 1])
+    options = cleavage.cuts(inlined(CRISTOBALITE), [1, 1, 1])
     assert [option["bonds"] for option in options] == [1, 1, 3, 3]
     # Diamond (111): one bond through the wide gap, three through the narrow one.
-    assert [o["bonds"] for o in slabs.cuts(inlined(bulk("Si", cubic=True)), [1, 1, 1])] == [1, 3]
+    assert [o["bonds"] for o in cleavage.cuts(inlined(bulk("Si", cubic=True)), [1, 1, 1])] == [1, 3]
 
 
 def test_the_cut_does_not_depend_on_the_cell_that_describes_the_crystal() -> None:

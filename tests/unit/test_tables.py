@@ -74,7 +74,7 @@ def fill(plan: Plan, store: Store, only: str = "") -> None:
 def test_every_file_is_written_even_when_nothing_was_computed(tmp_path):
     plan = campaign()
     paths = tables.collect(plan, Store(tmp_path / "results"), tmp_path / "out")
-    assert {p.stem for p in paths} == {*observables(), "claims", "references", "validation"}
+    assert {p.stem for p in paths} == {*observables(), "claims", "references", "slabs", "validation"}
     for name, observable in observables().items():
         frame = pd.read_csv(tmp_path / "out" / "tables" / f"{name}.csv")
         assert tuple(frame.columns) == observable.columns

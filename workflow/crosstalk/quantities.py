@@ -110,6 +110,8 @@ QUANTITIES = _declare(
     Quantity("area_angstrom2", "Angstrom^2", "area of the surface cell", decimals=4),
     Quantity("thickness_angstrom", "Angstrom", "height of the slab, lowest to highest nucleus", decimals=4),
     Quantity("oh_per_nm2", "1/nm^2", "hydroxyl groups on the upper side per area", decimals=3),
+    Quantity("oh_bottom_per_nm2", "1/nm^2", "hydroxyl groups on the lower side per area", decimals=3),
+    Quantity("bulk_density_g_cm3", "g/cm^3", "density of the crystal or glass that a slab was cut from", decimals=3),
     Quantity("fermi_ev", "eV", "Fermi level below the vacuum of the upper side (negative)", decimals=5),
     Quantity(
         "work_function_ev",

@@ -15,6 +15,7 @@ rule tabulate:
         f"results/{CAMPAIGN.name}/tables/redox.csv",
         f"results/{CAMPAIGN.name}/tables/convergence.csv",
         f"results/{CAMPAIGN.name}/tables/reactions.csv",
+        f"results/{CAMPAIGN.name}/tables/slabs.csv",
         f"results/{CAMPAIGN.name}/tables/validation.csv",
         f"results/{CAMPAIGN.name}/tables/claims.csv",
         f"results/{CAMPAIGN.name}/tables/references.csv",

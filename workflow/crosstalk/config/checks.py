@@ -317,9 +317,4 @@ def _elements_of(config: Config, kind: str, name: str) -> list[str]:
             if species.smiles
             else inline(config, species.geometry or "")["symbols"]
         )
-    surface = config.surfaces[name]
-    if isinstance(surface, m.GraphiteBasal):
-        return ["C"]
-    if isinstance(surface, m.CleavedCrystal):
-        return [*inline(config, surface.crystal)["symbols"], *"".join(surface.caps.values())]
-    return list(inline(config, surface.structure)["symbols"])
+    return list(slab_facts(config, config.surfaces[name])["elements"])

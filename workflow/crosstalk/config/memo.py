@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
-_ANSWERING = ("config/known.py", "config/structures.py", "structures/slabs.py", "engines/corrections.py")
+_BUILDING = ("slabs", "frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion")
+_ANSWERING = (
+    "config/known.py",
+    "config/structures.py",
+    "engines/corrections.py",
+    *(f"structures/{name}.py" for name in _BUILDING),
+)
 _FILE = Path(sys.prefix) / "crosstalk-known.json"
 
 

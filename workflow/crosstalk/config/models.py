@@ -66,6 +66,27 @@ class Species(Described):
         return self
 
 
+class Dehydroxylation(Model):
+    """Water taken off: M-OH + HO-M -> M-O-M + H2O, the pairs of least strain first."""
+
+    oh_per_nm2: NonNegative = Field(
+        description="hydroxyls that are to be left on each side, per nm2; the nearest is made"
+    )
+
+
+class Insertion(Model):
+    """Neutral atoms put into the slab, e.g. lithium."""
+
+    element: Literal["Li", "Na", "K"] = Field(description="what is put in")
+    per: str = Field(description="element that the ratio refers to, e.g. Si")
+    ratio: Positive = Field(
+        description="atoms put in for each atom of `per`; must be a whole number in the surface cell"
+    )
+    sites: Literal["interstitial", "hydroxyl"] = Field(
+        "interstitial", description="between the atoms near oxygen, or in place of hydroxyl hydrogens"
+    )
+
+
 class SurfaceBase(Described):
     conductor: bool = Field(
         False, description="True: the Fermi level is physical; False: only band edges are, mid-gap is marked as such"
@@ -75,9 +96,20 @@ class SurfaceBase(Described):
     )
     vacuum_angstrom: Positive = Field(14.0, ge=6.0, description="vacuum above the highest atom, to the next image")
 
+    surface_cell: list[Annotated[list[int], Field(min_length=2, max_length=2)]] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="a larger surface cell, [[m, n], [k, l]] in vectors of the builder's, in which the two keys below work; "
+        "null: the builder's own",
+    )
+    dehydroxylation: Dehydroxylation | None = Field(None, description="take water off; null: as built")
+    insertion: Insertion | None = Field(None, description="put atoms in; null: none")
+
     def builder_settings(self) -> dict[str, Any]:
-        """What the slab builder needs: the primitive slab's identity."""
-        return self.model_dump(mode="json", exclude=set(PROSE) | {"conductor", "repeat", "vacuum_angstrom"})
+        """What the slab builder needs: the primitive slab's identity. Keys that are null are no part of it."""
+        left_out = set(PROSE) | {"conductor", "repeat", "vacuum_angstrom"}
+        return self.model_dump(mode="json", exclude=left_out, exclude_none=True)
 
 
 class GraphiteBasal(SurfaceBase):
@@ -85,6 +117,16 @@ class GraphiteBasal(SurfaceBase):
     lattice_angstrom: Positive = Field(description="in-plane lattice constant a")
     interlayer_angstrom: Positive = Field(description="distance of neighbouring layers (c/2)")
     layers: Count = Field(description="number of AB-stacked layers")
+
+
+class GraphiteEdge(SurfaceBase):
+    builder: Literal["graphite_edge"]
+    lattice_angstrom: Positive = Field(description="in-plane lattice constant a")
+    interlayer_angstrom: Positive = Field(description="distance of neighbouring ribbons (c/2)")
+    rows: int = Field(ge=2, description="zigzag rows between the two edges")
+    stacking: Literal["AB", "AA"] = Field("AB", description="of the ribbons")
+    termination: Literal["H", "OH", "O"] = Field(description="what saturates the atoms of the edge")
+    lower_termination: Literal["H", "OH", "O"] | None = Field(None, description="of the lower edge; null: the same")
 
 
 class CleavedCrystal(SurfaceBase):
@@ -102,7 +144,7 @@ class SlabFile(SurfaceBase):
     )
 
 
-Surface = Annotated[GraphiteBasal | CleavedCrystal | SlabFile, Field(discriminator="builder")]
+Surface = Annotated[GraphiteBasal | GraphiteEdge | CleavedCrystal | SlabFile, Field(discriminator="builder")]
 
 
 class LevelBase(Model):

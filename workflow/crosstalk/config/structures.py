@@ -29,7 +29,8 @@ def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
 
 
 def slab_facts(config: Config, surface: Surface) -> dict[str, Any]:
-    """problem (why it cannot be built, empty when it can), n_atoms, area_angstrom2, thickness_angstrom of the primitive slab."""
+    """problem (why it cannot be built, empty when it can), and of the primitive slab: elements, n_atoms, area_angstrom2,
+    thickness_angstrom."""
     built = slab_settings(config, surface)
     return dict(remembered(f"surface {canonical(built)}", lambda: _build(built)))
 
@@ -39,10 +40,13 @@ def _build(settings: dict[str, Any]) -> dict[str, Any]:
     from crosstalk.structures.slabs import build, describe
 
     try:
-        facts = describe(build(settings))
+        atoms = build(settings)
     except CrosstalkError as error:
         return {"problem": str(error)}
-    return {"problem": ""} | {key: float(facts[key]) for key in ("n_atoms", "area_angstrom2", "thickness_angstrom")}
+    facts = describe(atoms)
+    return {"problem": "", "elements": sorted(set(atoms.symbols))} | {
+        key: float(facts[key]) for key in ("n_atoms", "area_angstrom2", "thickness_angstrom")
+    }
 
 
 @lru_cache(maxsize=256)

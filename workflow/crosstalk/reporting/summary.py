@@ -10,7 +10,7 @@ from crosstalk.observables.base import CLOSING, Observable, Row, numeric, observ
 from crosstalk.plan import Plan
 from crosstalk.quantities import QUANTITIES
 from crosstalk.record import STATUSES, USABLE, Record, Store, write_atomically
-from crosstalk.reporting import claims, references, tables, validation
+from crosstalk.reporting import claims, references, slabs, tables, validation
 from crosstalk.spec import canonical
 from crosstalk.steps import STEPS
 
@@ -21,6 +21,7 @@ _UNITS = {
     "Angstrom": ("_angstrom", "Å"),
     "Angstrom^2": ("_angstrom2", "Å²"),
     "1/nm^2": ("_per_nm2", "1/nm²"),
+    "g/cm^3": ("_g_cm3", "g/cm³"),
     "D": ("_debye", "D"),
     "eV/Angstrom": ("_ev_per_angstrom", "eV/Å"),
 }
@@ -68,6 +69,7 @@ def page(plan: Plan, store: Store) -> str:
     lines += _validation(validation.table(found, plan.config))
     if any(spec.step == "orbitals" for spec in plan.specs.values()):
         lines += ["## Orbitals", "", "![Frontier orbitals](figures/orbitals.png)", ""]
+    lines += _slabs(slabs.table(plan, store))
     lines += ["## Structures", "", "![Structures](figures/structures.png)", ""]
     lines += _methods(plan, campaign)
     lines += _calculations(records)
@@ -198,6 +200,14 @@ def _validation(rows: Sequence[Row]) -> list[str]:
         return []
     lines = ["## Validation", "", validation.SIGN, "", *markdown(validation.COLUMNS, rows)]
     return [*lines, "![Validation](figures/validation.png)", ""]
+
+
+def _slabs(rows: Sequence[Row]) -> list[str]:
+    """What each slab is; keys of records and empty columns are left to the table."""
+    if not rows:
+        return []
+    shown = [c for c in slabs.COLUMNS[:-2] if any(row[c] not in (None, "") for row in rows)]
+    return ["## Slabs", "", slabs.SIGN, "", *markdown(shown, rows), "All columns: `tables/slabs.csv`.", ""]
 
 
 def _calculations(records: Sequence[Record]) -> list[str]:

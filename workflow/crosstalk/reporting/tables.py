@@ -89,12 +89,18 @@ def results(plan: Plan, found: Mapping[str, Sequence[Row]]) -> tuple[list[claims
 
 
 def collect(plan: Plan, store: Store, folder: Path) -> list[Path]:
-    """Write folder/tables/*.csv: one file for each observable, claims.csv and references.csv. Returns their paths."""
+    """Write folder/tables/*.csv: one for each observable, claims.csv, references.csv, slabs.csv and validation.csv.
+
+    Returns their paths.
+    """
+    from crosstalk.reporting import slabs  # which reads with this module's reader
+
     found = rows(plan, store)
     verdicts, compared = results(plan, found)
     files: list[tuple[str, Sequence[str], Sequence[Row]]] = [(n, o.columns, found[n]) for n, o in observables().items()]
     files.append(("claims", claims.COLUMNS, [claims.row(verdict, plan.config) for verdict in verdicts]))
     files.append(("references", references.COLUMNS, compared))
+    files.append(("slabs", slabs.COLUMNS, slabs.table(plan, store)))
     files.append(("validation", validation.COLUMNS, validation.table(found, plan.config)))
     return [write(Path(folder) / "tables" / f"{name}.csv", columns, content) for name, columns, content in files]
 
