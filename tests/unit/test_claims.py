@@ -267,6 +267,13 @@ def test_a_threshold_does_not_move_with_the_functional():
     assert found.probability == pytest.approx(float((-7.0 + beef.changes(terms["A"]) > -7.2).mean()))
 
 
+def test_a_threshold_asks_nobody_else():
+    """What other species lack, or have at other levels, is no matter of a claim about one of them."""
+    values = {**CLEAR, "A": {"l1": -5.0}, "B": {"l1": None, "l2": None}}
+    found = claims.judge("x", table(values), config(others=None, threshold=-6.0))
+    assert found.verdict == "reproduced" and len(found.comparisons) == 1
+
+
 def test_a_group_without_entries_is_nobody():
     found = claims.judge("x", table(CLEAR), config(others={"species": ["rest", "nobody"]}, optional_groups=["nobody"]))
     assert found.verdict == "reproduced"

@@ -158,7 +158,8 @@ def _comparisons(
         yield from _rankings(claim, rows)
         return
     wanted = claim.subjects()
-    subjects, others = _selection(wanted, rows, config), _selection(claim.others or {}, rows, config)
+    subjects = _selection(wanted, rows, config)
+    others = _selection(claim.others, rows, config) if claim.others else []
     taken = {*wanted, *(claim.others or {})}
     within = [*claim.within, *(column for column in NAMING if column not in (*claim.within, *taken))]
     concerned = [r for r in rows if any(_is(r, member) for member in (*subjects, *others))]
