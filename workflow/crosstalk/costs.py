@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crosstalk.engines.continuum import CAVITY_MB
+
 #: Contracted functions per (hydrogen-like, first-row, second-row) atom, by the part of a basis set's name.
 _FUNCTIONS = [
     ("qz", (30, 57, 67)), ("tzvppd", (17, 40, 49)), ("tzvpd", (9, 40, 49)), ("tz", (8, 31, 37)), ("311++", (7, 23, 31)), ("311", (6, 19, 27)),
@@ -47,7 +49,7 @@ def molecule_memory_mb(symbols: Sequence[str], level: Mapping[str, Any], continu
     """Density-fitted three-index integrals, the grid's orbital values and the cavity's integrals, beside the libraries."""
     n = n_basis(symbols, level["basis"])
     cavity = CAVITY_POINTS * len(symbols) * n * n / 2 * 8e-6 if continuum else 0.0
-    return round(900 + 3.5 * n * n / 2 * n * 8 / 1e6 + min(cavity, 6000.0))
+    return round(900 + 3.5 * n * n / 2 * n * 8 / 1e6 + (cavity if cavity < CAVITY_MB else 0.0))
 
 
 def search_s(n_atoms: int, starts: int) -> float:

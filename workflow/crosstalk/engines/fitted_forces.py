@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from crosstalk.engines.grid_forces import occupied
+from crosstalk.engines.grid_forces import occupied, owners
 
 #: Memory of a block of derivative integrals, bytes.
 BLOCK = 2e8
@@ -50,9 +50,9 @@ def jk_gradient(mf: Any) -> np.ndarray:
             fitted = scipy.linalg.solve_triangular(lower, half.reshape(len(kept), -1), lower=True, trans="T")
             metric -= share * scale * fitted @ fitted.T
             pairs.append(fitted.reshape(half.shape))
-    owners = (_owners(mol), _owners(aux))
+    atoms, aux_atoms = owners(mol), owners(aux)
     gradient = np.zeros((mol.natm, 3))
-    np.add.at(gradient, owners[1], np.einsum("pq,xpq->px", metric, aux.intor("int2c2e_ip1")))
+    np.add.at(gradient, aux_atoms, np.einsum("pq,xpq->px", metric, aux.intor("int2c2e_ip1")))
     for first, last, part in _blocks(mol, aux):
         derivatives = _derivatives(mol, aux, first, last)
         by_function = np.array([rho[part] @ d.reshape(len(d), -1) for d in derivatives]).reshape(3, *density.shape)
@@ -63,8 +63,8 @@ def jk_gradient(mf: Any) -> np.ndarray:
             slopes = np.einsum("xpnm,pnm->xpm", derivatives, weights)
             by_function -= slopes.sum(axis=1)
             by_fitted -= slopes.sum(axis=2)
-        np.subtract.at(gradient, owners[0], 2 * by_function.T)
-        np.add.at(gradient, owners[1][part], 2 * by_fitted.T)
+        np.subtract.at(gradient, atoms, 2 * by_function.T)
+        np.add.at(gradient, aux_atoms[part], 2 * by_fitted.T)
     return gradient
 
 
@@ -76,11 +76,6 @@ def _packed(density: np.ndarray) -> np.ndarray:
     n = np.arange(len(density))
     double[n * (n + 3) // 2] /= 2
     return double
-
-
-def _owners(mol: Any) -> np.ndarray:
-    """Atom of each function."""
-    return np.repeat(np.arange(mol.natm), np.diff(mol.aoslice_by_atom()[:, 2:]).ravel())
 
 
 def _blocks(mol: Any, aux: Any) -> list[tuple[int, int, slice]]:

@@ -32,7 +32,7 @@ def xc_gradient(mf: Any) -> np.ndarray:
     if kind == "HF":
         return gradient
     orbitals = occupied(mf)
-    owner = np.repeat(np.arange(mol.natm), np.diff(mol.aoslice_by_atom()[:, 2:]).ravel())
+    owner = owners(mol)
     for atom, (points, weights, slopes) in enumerate(grids_response_cc(mf.grids)):
         for start in range(0, len(points), POINTS):
             part = slice(start, start + POINTS)
@@ -44,6 +44,11 @@ def xc_gradient(mf: Any) -> np.ndarray:
             gradient[atom] += pulls.sum(axis=0)
             np.subtract.at(gradient, owner, pulls)
     return gradient
+
+
+def owners(mol: Any) -> np.ndarray:
+    """Atom of each function."""
+    return np.repeat(np.arange(mol.natm), np.diff(mol.aoslice_by_atom()[:, 2:]).ravel())
 
 
 def occupied(mf: Any) -> list[np.ndarray]:
