@@ -235,7 +235,7 @@ def test_smd_takes_its_descriptors(tmp_path):
     assert values[0]["energy_ev"] != pytest.approx(values[1]["energy_ev"], abs=1e-3)
 
 
-def test_kept_cavity_integrals_change_nothing(tmp_path):
+def test_what_a_continuum_keeps_changes_nothing(tmp_path):
     problem = engine.Problem.of(settings_of(environment=PCM), lithium_hydride(), tmp_path)
     kept = problem.mean_field().with_solvent
     plain = type(kept)(problem.molecule)
@@ -243,6 +243,10 @@ def test_kept_cavity_integrals_change_nothing(tmp_path):
     density = problem.mean_field().get_init_guess()
     for mine, theirs in zip(kept.kernel(density), plain.kernel(density), strict=True):
         assert np.allclose(mine, theirs, atol=1e-10)
+    assert np.allclose(kept._B_dot_x(density), plain._B_dot_x(density), atol=1e-10)
+    both = np.array([density, 0.5 * density])
+    assert np.allclose(kept.kernel(both)[1], plain.kernel(both)[1], atol=1e-10)
+    assert np.allclose(kept._B_dot_x(both), plain._B_dot_x(both), atol=1e-10)
 
 
 def test_triplet_oxygen_has_its_spin(tmp_path):

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from crosstalk.engines import continuum
+
 #: Written among the rungs of a record whose SCF ran on a device.
 RUNG = "cuda_device"
 
@@ -49,7 +51,7 @@ def _on_device(mf: Any) -> Any:
     copied = mf.copy()
     if getattr(mf, "with_solvent", None) is not None:
         copied.with_solvent = mf.with_solvent.copy()
-        for name in ("_get_v", "_get_vmat"):
+        for name in continuum.REPLACED:
             copied.with_solvent.__dict__.pop(name, None)
     copied.callback = None
     return _converted(copied)
