@@ -1,15 +1,18 @@
 """Jobs: every calculation in exactly one, none twice, and a new entry leaves the others as they were."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from crosstalk.config import load
+from crosstalk.costs import learned, left
 from crosstalk.jobs import jobs
 from crosstalk.observables.base import observables
 from crosstalk.plan import make
 from crosstalk.progress import Progress, clock
+from crosstalk.record import Store
 from crosstalk.steps import STEPS
 
 ROOT = Path(__file__).parents[2]
@@ -84,3 +87,19 @@ def test_progress_counts(tmp_path):
     assert (done, running, total) == (2, 1, 4) and 0 <= seconds < 5
     assert "2/4 done, 1 running, 1 left" in progress.line()
     assert clock(59.6) == "1:00" and clock(3723) == "1:02:03"
+
+
+def test_what_is_left_is_learned_from_what_finished_did_cost(plan, tmp_path):
+    store = Store(tmp_path)
+    specs = [spec for spec in plan.specs.values() if spec.step == "molecule_energy"]
+    searches = [spec for spec in plan.specs.values() if spec.step == "conformers"]
+    assert learned(specs, store) == {} and left(specs, store) == (specs, sum(spec.cost_s for spec in specs))
+    for spec in specs[:-1]:
+        store.path(spec).parent.mkdir(parents=True, exist_ok=True)
+        store.path(spec).write_text("{}")
+        store.cost_path(spec).write_text(json.dumps({"cpu_s": 3 * spec.cost_s}))
+    unfinished, seconds = left([*specs, *searches], store)
+    assert unfinished == [specs[-1], *searches]
+    assert seconds == pytest.approx(3 * specs[-1].cost_s + sum(spec.cost_s for spec in searches))
+    elsewhere = Store(tmp_path / "empty", (tmp_path,))  # records that may be taken up teach as well
+    assert left(specs, elsewhere)[0] == [specs[-1]] and learned(specs, elsewhere)["molecule_energy"] == pytest.approx(3)

@@ -53,6 +53,13 @@ def test_plan_lists_every_calculation_with_its_cost():
     assert "CPU time" in done.stdout and re.search(r"\d+ calculations in \d+ jobs", done.stdout)
 
 
+def test_plan_says_what_published_records_leave_to_do():
+    done = crosstalk("plan", "standard")
+    said = re.search(r"(\d+) of them are finished, (\d+) are left", done.stdout)
+    assert said and int(said[1]) > 500
+    assert done.stdout.count("finished") == int(said[1]) + 1
+
+
 def test_by_hand_whatever_a_rule_does(workplace):
     done = crosstalk("run", "--engine", "fake", "EC", "6-31g*", cwd=workplace.folder)
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from crosstalk import costs
 from crosstalk.errors import CrosstalkError
 from crosstalk.jobs import Job, jobs
 from crosstalk.plan import Plan, load_plan
@@ -139,11 +140,12 @@ class Campaign:
     def begin(self) -> None:
         """Start the progress of a run: what is finished already, and how much is left."""
         store = Store("results", tuple(self.published))
-        specs = self.plan.specs.values()
-        finished = [] if self.fresh else [spec.key for spec in specs if store.path(spec).exists()]
+        specs = list(self.plan.specs.values())
+        left, seconds = (specs, sum(spec.cost_s for spec in specs)) if self.fresh else costs.left(specs, store)
+        todo = {spec.key for spec in left}
+        finished = [spec.key for spec in specs if spec.key not in todo]
         self.progress.begin(len(specs), finished)
-        left = [spec for spec in specs if spec.key not in set(finished)]
-        hours = sum(spec.cost_s for spec in left) / (os.cpu_count() or 1)
+        hours = seconds / (os.cpu_count() or 1)
         print(f"crosstalk: campaign {self.name}: {len(specs)} calculations, {len(finished)} finished before, {len(left)} to do"
               + (f"; about {clock(hours)} on {os.cpu_count()} cores" if left else ""), flush=True)  # fmt: skip
 

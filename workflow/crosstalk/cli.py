@@ -120,7 +120,8 @@ def _check(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from crosstalk.reporting import listing
 
-    plan = _plan_of(options)
+    campaign = _campaign_of(options)
+    plan = campaign.plan
     if options.json:
         print(
             json.dumps(
@@ -128,7 +129,7 @@ def _plan(options: argparse.Namespace) -> int:
             )
         )
     else:
-        listing.show(plan)
+        listing.show(plan, _store_of(campaign))
     return 0
 
 

@@ -1,14 +1,42 @@
 """What a calculation is expected to cost: CPU seconds (all cores together) and memory. Never part of an identity.
 
 Fitted to runs on two cores of a 2025 server processor; right within a factor of two for molecules of 5 to 20 atoms.
+What finished calculations of a plan did cost corrects the rest (`left`).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crosstalk.engines.continuum import CAVITY_MB
+
+if TYPE_CHECKING:
+    from crosstalk.record import Store
+    from crosstalk.spec import Spec
+
+#: Finished calculations of a step, expected to take this long in all, that are enough to learn from.
+ENOUGH, ENOUGH_S = 3, 60.0
+
+
+def learned(specs: Iterable["Spec"], store: "Store") -> dict[str, float]:
+    """Step -> what finished calculations cost over what was expected of them; steps without enough of them are left out."""
+    costs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for spec in specs:
+        if (seconds := store.cost(spec).get("cpu_s")) is not None:
+            costs[spec.step].append((float(seconds), spec.cost_s))
+    sums = {step: (len(its), *map(sum, zip(*its, strict=True))) for step, its in costs.items()}
+    return {step: cost / hoped for step, (n, cost, hoped) in sums.items() if n >= ENOUGH and hoped >= ENOUGH_S}
+
+
+def left(specs: Iterable["Spec"], store: "Store") -> tuple[list["Spec"], float]:
+    """The calculations that are not finished, and the CPU seconds that they should take, learned from those that are."""
+    every = list(specs)
+    unfinished = [spec for spec in every if not store.holds(spec)]
+    factors = learned(every, store)
+    return unfinished, sum(spec.cost_s * factors.get(spec.step, 1.0) for spec in unfinished)
+
 
 #: Contracted functions per (hydrogen-like, first-row, second-row) atom, by the part of a basis set's name.
 _FUNCTIONS = [

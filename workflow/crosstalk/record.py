@@ -163,6 +163,10 @@ class Store:
     def work(self, spec: Spec) -> Path:
         return self.root / "work" / spec.key
 
+    def holds(self, spec: Spec) -> bool:
+        """Whether the record of `spec` is here or can be taken up."""
+        return any(Store(root).path(spec).exists() for root in (self.root, *self.also))
+
     def find(self, spec: Spec) -> Record | None:
         """The record of `spec`, or None. A record of the read-only stores is copied into this one."""
         path = self.path(spec)
@@ -192,8 +196,9 @@ class Store:
         return record
 
     def cost(self, spec: Spec) -> dict[str, Any]:
-        path = self.cost_path(spec)
-        return json.loads(path.read_text()) if path.exists() else {}
+        paths = (Store(root).cost_path(spec) for root in (self.root, *self.also))
+        path = next((path for path in paths if path.exists()), None)
+        return json.loads(path.read_text()) if path else {}
 
     def structures(self, record: Record) -> list["Atoms"]:
         """Structures of a record, cell and tags included (tag 1: adsorbate). Angstrom."""

@@ -30,6 +30,8 @@ from crosstalk.record import Gate, write_atomically
 
 RUNGS = ("diis", "level_shift", "second_order")
 FOLLOWED = "stability_followed"
+#: Before a rung that the cold start on the coarse grid needed.
+START = "start_"
 #: Hartree. Wide enough to stop occupied and virtual orbitals from changing places, small enough to converge.
 LEVEL_SHIFT = 0.3
 DIIS_VECTORS = 12
@@ -258,6 +260,7 @@ def _coarse_density(mf: Any, level: Level, journal: Journal) -> np.ndarray:
             climb(coarse, start, private)
         if level["stability"] and mf.mol.spin and coarse.converged:
             settle(coarse, private)
+        found += [f"{START}{rung}" for rung in private.rungs if rung in RUNGS[1:]]
         found += [FOLLOWED] if FOLLOWED in private.rungs else []
         if best is None or (coarse.converged and coarse.e_tot < best[0].e_tot - BETTER_GUESS):
             best = (coarse, found)

@@ -3,18 +3,20 @@
 from rich.console import Console
 from rich.table import Table
 
+from crosstalk import costs
 from crosstalk.jobs import jobs
 from crosstalk.plan import Plan
 from crosstalk.progress import clock
+from crosstalk.record import Store
 
 
-def show(plan: Plan) -> None:
-    """Print every calculation of a plan, job by job, and the totals."""
+def show(plan: Plan, store: Store) -> None:
+    """Print every calculation of a plan, job by job, which ones `store` has finished, and the totals."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
     table = Table(
-        "rule", "job", "calculation", "engine", "CPU time", "memory", "key", title=f"campaign {plan.campaign}"
+        "rule", "job", "calculation", "engine", "CPU time", "memory", "key", "", title=f"campaign {plan.campaign}"
     )
     every = jobs(plan)
     for job in every.values():
@@ -27,6 +29,7 @@ def show(plan: Plan) -> None:
                 clock(spec.cost_s),
                 f"{spec.memory_mb} MB",
                 spec.key[:8],
+                "finished" if store.holds(spec) else "",
             )
     console.print(table)
     total = sum(job.seconds for job in every.values())
@@ -35,3 +38,7 @@ def show(plan: Plan) -> None:
         f"{len(plan.specs)} calculations in {len(every)} jobs, about {clock(total)} of CPU time (estimates hold within a factor of two or so), "
         f"largest job {memory} MB"
     )
+    left, seconds = costs.left(plan.specs.values(), store)
+    if len(left) < len(plan.specs):
+        about = f"about {clock(seconds)} of CPU time, learned from what these did cost"
+        console.print(f"{len(plan.specs) - len(left)} of them are finished, {len(left)} are left: {about}")
