@@ -249,6 +249,17 @@ def test_what_a_continuum_keeps_changes_nothing(tmp_path):
     assert np.allclose(kept._B_dot_x(both), plain._B_dot_x(both), atol=1e-10)
 
 
+def test_spin_on_a_partner_tells_who_took_the_electron(tmp_path):
+    water = molecule("H2O")
+    beside = water + Atoms("Li", [water.positions[0] + [0, 0, 1.9]])  # holds its electron itself
+    superoxide = Atoms("O2Li", [[0, 0, 0.67], [0, 0, -0.67], [0, 1.65, 0]])  # gave it away
+    on_lithium = [
+        energy(tmp_path / str(i), atoms, multiplicity=2, partner=[len(atoms) - 1]).quantities["partner_spin"]
+        for i, atoms in enumerate((beside, superoxide))
+    ]
+    assert on_lithium[0] == pytest.approx(1.0, abs=0.2) and on_lithium[1] == pytest.approx(0.0, abs=0.1)
+
+
 def test_triplet_oxygen_has_its_spin(tmp_path):
     outcome = energy(tmp_path, molecule("O2"), multiplicity=3)
     assert outcome.quantities["s_squared"] == pytest.approx(2.0, abs=0.02)

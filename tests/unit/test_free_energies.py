@@ -190,6 +190,29 @@ def test_a_partner_makes_a_row_and_a_complex_of_its_own(tmp_path):
     assert (anion.specs["before"].settings["charge"], anion.specs["after"].settings["charge"]) == (-1, 0)
 
 
+def test_a_bound_ion_is_searched_for_on_its_own_in_a_continuum(tmp_path):
+    redox = {"partners": {"reduction": ["lithium ion"]}, "partner_geometry": {"reduction": "continuum"}}
+    plan = make(load(molecular(tmp_path, **{"levels": {"tiers": {"free": {"observables": {"redox": redox}}}}})))
+    found = entry(plan, "redox", partner="lithium ion", environment="continuum").specs
+    ion = found["relaxed"]
+    assert ion.settings["environment"]["model"] == "ief-pcm" and ion.settings["connectivity"] == "reported"
+    assert found["after"].settings["partner"] == [3] and "partner" not in found["before"].settings
+    before = plan.specs[found["before"].inputs["geometry"]]
+    assert before.settings["environment"] == ion.settings["environment"]
+    search = plan.specs[ion.inputs["geometry"]]
+    assert search.step == "ion_pairs"
+    assert (search.settings["species"]["charge"], search.settings["species"]["multiplicity"]) == (0, 2)
+    bare = entry(plan, "redox", partner="bare", process="reduction", environment="continuum").specs
+    assert bare["relaxed"].settings["environment"] is None and "partner" not in bare["after"].settings
+
+
+def test_a_partner_that_took_the_electron_is_flagged(plans, tmp_path):
+    found = entry(plans["none"], "redox", process="reduction", environment="gas")
+    on = Outcome(quantities={"energy_ev": -1.0, "partner_spin": 0.9} | POINT, gates=[], structures=[ATOM])
+    assert row(found, tmp_path, outcomes={"after": on})["mechanism_flag"] == "the partner was reduced"
+    assert not row(found, tmp_path)["mechanism_flag"]
+
+
 # -- reactions -----------------------------------------------------------------------------------------------------
 
 

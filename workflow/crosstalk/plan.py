@@ -34,6 +34,11 @@ class Plan:
         return [entry for entry in self.entries if entry.table == name]
 
 
+def _ionised(name: str, charge: int) -> str:
+    """Name of a species with an electron more (-1), less (+1), or as it is (0)."""
+    return name + {1: ", oxidised", -1: ", reduced", 0: ""}[charge]
+
+
 class Planner:
     """Makes specs from names. One instance for one campaign; asking twice gives the same spec."""
 
@@ -105,10 +110,15 @@ class Planner:
         )
         return self.specs.setdefault(spec.key, spec)
 
-    def _conformers(self, name: str) -> Spec:
-        """Conformers, ion pairs or complexes of a species; or its given geometry, relaxed or as it is."""
+    def _conformers(self, name: str, charge: int = 0) -> Spec:
+        """Conformers, ion pairs or complexes of a species, or of what it is with an electron more (-1) or less (+1)
+
+        in its own bonds; or its given geometry, relaxed or as it is.
+        """
         search = self.tier.conformers
         step, described = self._described(name)
+        if charge:
+            described |= {"charge": self.charge(name) + charge, "multiplicity": self.ionised(name)}
         if name not in self.complexes and self.config.species[name].fixed:
             return self.add("given", None, {"species": described}, {}, label=name, cost_s=0.1, memory_mb=200)
         sampling = search.model_dump(exclude={"level"})
@@ -116,7 +126,7 @@ class Planner:
             del sampling["patience"]
         seconds = costs.search_s(len(self.symbols(name)), search.max_embeddings)
         settings = {"species": described, "sampling": sampling}
-        return self.add(step, search.level, settings, {}, label=name, cost_s=seconds, memory_mb=500)
+        return self.add(step, search.level, settings, {}, label=_ionised(name, charge), cost_s=seconds, memory_mb=500)
 
     def _described(self, name: str) -> tuple[str, dict[str, Any]]:
         """The step that finds the structures of a species, and what it is told of it."""
@@ -133,26 +143,31 @@ class Planner:
         given = inline(self.config, species.geometry or "")
         return "conformers", described | {k: given[k] for k in ("symbols", "positions")}
 
-    def _geometry(self, name: str) -> Spec:
-        """The geometries that energies of a species are computed at, from the lowest up: structures of this spec's record."""
-        found, relax = self.conformers(name), self.tier.geometry
+    def _geometry(self, name: str, charge: int = 0, environment: str = "") -> Spec:
+        """The geometries that energies of a species are computed at, from the lowest up: structures of this spec's record.
+
+        charge: of its ion (an electron more, -1, or less, +1), from a search of the ion's own; whatever bonds it then has.
+        environment: where it is relaxed; the gas phase unless given.
+        """
+        found, relax = self.conformers(name, charge), self.tier.geometry
         if relax is None or STEPS[found.step].name == "given":
             return found
         shared = {
-            "charge": self.charge(name),
-            "multiplicity": self.multiplicity(name),
-            "environment": None,
+            "charge": self.charge(name) + charge,
+            "multiplicity": self.ionised(name) if charge else self.multiplicity(name),
+            "environment": self.config.environments[environment].settings() if environment else None,
         }
         descent = {**shared, "fmax_ev_per_angstrom": self._fmax(name in self.complexes), "max_steps": relax.max_steps}
-        label = f"{name} at {relax.level}"
+        label = f"{_ionised(name, charge)} at {relax.level}" + (f" in {environment}" if environment else "")
         geometry = found
         if len(self.symbols(name)) > 1:
-            geometry = self._relaxed(name, found, relax, shared, descent)
+            wish = {**descent, "connectivity": "reported"} if charge else descent
+            geometry = self._relaxed(name, label, found, relax, shared, wish)
         thermo = self.tier.thermochemistry
         if thermo is not None and (name not in self.complexes or thermo.ions == "own"):
             # With the vibrations of the neutral on both sides, those of a complex would cancel.
             settings = {**descent, "index": 0}
-            about = self._about(name, relax.level, costs.HESSIAN)
+            about = self._about(name, relax.level, costs.HESSIAN, shared)
             geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
         return geometry
 
@@ -163,9 +178,13 @@ class Planner:
         own = thermo is not None and thermo.ions == "own"
         return (not own and loose and relax.loose_fmax_ev_per_angstrom) or relax.fmax_ev_per_angstrom
 
-    def _about(self, name: str, level: str, factor: float) -> dict[str, Any]:
-        """Estimated cost of a chain of energies and forces of a neutral species."""
-        return self._molecule_cost(name, level, open_shell=self.multiplicity(name) > 1, factor=factor)
+    def _about(self, name: str, level: str, factor: float, shared: Mapping[str, Any]) -> dict[str, Any]:
+        """Estimated cost of a chain of energies and forces."""
+        continuum = bool(shared["environment"] and shared["environment"]["model"])
+        about = self._molecule_cost(name, level, shared["multiplicity"] > 1, continuum, factor)
+        if continuum:
+            about["memory_mb"] += costs.CONTINUUM_FORCES_MB
+        return about
 
     def ensemble(self, name: str) -> Spec:
         """The calculation whose record holds the relative energies and weights of the structures of `geometry`."""
@@ -174,16 +193,18 @@ class Planner:
             spec = self.specs[spec.inputs["geometry"]]
         return spec
 
-    def _relaxed(self, name: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any) -> Spec:
+    def _relaxed(
+        self, name: str, label: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any
+    ) -> Spec:
         """Conformers in the order of the geometry level, relaxed, gathered."""
-        label, start = f"{name} at {relax.level}", found
+        start = found
         # A complex is there for its lowest pose: nothing is averaged over the others.
         keep = relax.rerank_keep if relax.rerank_window_ev is not None and name not in self.complexes else 1
         if relax.rerank_window_ev is not None:
             settings = {**shared, "window_ev": relax.rerank_window_ev, "keep": relax.rerank_keep}
-            about = self._about(name, relax.level, costs.RERANKING)
+            about = self._about(name, relax.level, costs.RERANKING, shared)
             start = self.add("rerank", relax.level, settings, {"geometry": found}, label=label, **about)
-        about = self._about(name, relax.level, costs.RELAXATION)
+        about = self._about(name, relax.level, costs.RELAXATION, shared)
         relaxed = {
             f"relaxed {k}": self.add(
                 "molecule_relax", relax.level, {**descent, "index": k}, {"geometry": start},
@@ -197,7 +218,10 @@ class Planner:
         return self.add("ensemble", None, {}, inputs, label=label, cost_s=0.5, memory_mb=200)
 
     def ion_geometry(self, name: str, charge: int) -> Spec:
-        """The minimum that a species relaxes to after an electron was added (-1) or removed (+1), whatever its bonds then are."""
+        """The minimum that a species relaxes to from its own geometry after an electron was added (-1) or removed (+1),
+
+        whatever its bonds then are.
+        """
         start, relax = self.geometry(name), self.tier.geometry
         if relax is None or len(self.symbols(name)) == 1 or start.step == "given":
             return start
@@ -210,7 +234,7 @@ class Planner:
             "max_steps": relax.max_steps,
         }
         about = self._molecule_cost(name, relax.level, open_shell=True, factor=costs.RELAXATION)
-        label = f"{name}, {'oxidised' if charge > 0 else 'reduced'} at {relax.level}"
+        label = f"{_ionised(name, charge)} at {relax.level}"
         wish = {**settings, "connectivity": "reported"}
         geometry = self.add("molecule_relax", relax.level, wish, {"geometry": start}, label=label, **about)
         thermo = self.tier.thermochemistry
@@ -219,10 +243,9 @@ class Planner:
             geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
         return geometry
 
-    def ion_relaxation(self, name: str, charge: int) -> Spec:
-        """The relaxation that led to `ion_geometry`: its gate "connectivity" compares with the species' own bonds."""
-        found, own = self.ion_geometry(name, charge), self.geometry(name)
-        return self.specs[found.inputs["geometry"]] if found.step == "hessian" and found is not own else found
+    def relaxation(self, ion: Spec, own: Spec) -> Spec:
+        """The relaxation that led to the geometry of an ion: its gate "connectivity" compares with the bonds of its start."""
+        return self.specs[ion.inputs["geometry"]] if ion.step == "hessian" and ion is not own else ion
 
     def molecule_energy(
         self,
@@ -236,10 +259,14 @@ class Planner:
         multiplicity: int | None = None,
         real: Sequence[int] | None = None,
         ghosts: Sequence[int] = (),
+        partner: Sequence[int] = (),
         note: str = "",
         step: str = "molecule_energy",
     ) -> Spec:
-        """Energy and orbitals at a geometry of a species (its own unless given); of some of its atoms (real), others leaving their basis (ghosts)."""
+        """Energy and orbitals at a geometry of a species (its own unless given); of some of its atoms (real), others leaving their basis (ghosts).
+
+        partner: atoms whose spin is asked for.
+        """
         surroundings = self.config.environments[environment] if environment else None
         continuum = surroundings is not None and surroundings.model is not None
         multiplicity = multiplicity if multiplicity is not None else self.multiplicity(name)
@@ -250,7 +277,7 @@ class Planner:
             "index": index,
             "real_atoms": list(real) if real is not None else None,
             "ghost_atoms": list(ghosts),
-        }
+        } | ({"partner": list(partner)} if partner else {})
         label = f"{name} at {level}" + (f" in {environment}" if continuum else "") + (f", {note}" if note else "")
         about = self._molecule_cost(name, level, open_shell=multiplicity > 1, continuum=continuum)
         source = geometry if geometry is not None else self.geometry(name)

@@ -63,6 +63,12 @@ QUANTITIES = _declare(
         "dipole_debye", "D", "magnitude of the electric dipole moment; for ions about the centre of mass", decimals=4
     ),
     Quantity("s_squared", "hbar^2", "expectation value of S^2 of the Kohn-Sham determinant", decimals=4),
+    Quantity(
+        "partner_spin",
+        "hbar",
+        "spin up minus spin down electrons on the atoms of a bound partner, by meta-Loewdin orbitals",
+        decimals=3,
+    ),
     Quantity("n_basis", "", "number of contracted basis functions", decimals=0),
     Quantity("n_steps", "", "geometry steps taken", decimals=0),
     Quantity("max_force_ev_per_angstrom", "eV/Angstrom", "largest force on an atom that is free to move", decimals=4),

@@ -24,7 +24,7 @@ hessian          charge, multiplicity, level, environment, index, fmax_ev_per_an
                  imaginary mode); input geometry. Structures: the minimum, then the other structures of the input
 orbitals         as molecule_energy; artefacts: cube files of the frontier orbitals
 molecule_energy  charge, multiplicity, level, environment (null | {model, epsilon}), index, real_atoms (null = all),
-                 ghost_atoms ([]); input geometry
+                 ghost_atoms ([]), partner (optional: atoms whose spin is asked for); input geometry
 slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below}
 poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fmax_ev_per_angstrom, max_steps}, repeat [n, m],
                  vacuum_angstrom, level (xtb); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the

@@ -190,8 +190,9 @@ def _tiers(config: Config) -> Iterator[str]:
                     yield f"{where}: observables.{key}.partners: '{partner}' needs a SMILES"
             if getattr(settings, "geometry", None):
                 parts.append((f"observables.{key}.geometry", settings.geometry.level, ("gpaw",)))
-            for field in ("environments", "partner_environments"):
-                for environment in getattr(settings, field, None) or []:
+            for field in ("environments", "partner_environments", "partner_geometry"):
+                named_there = getattr(settings, field, None) or []
+                for environment in named_there.values() if isinstance(named_there, dict) else named_there:
                     if environment not in config.environments:
                         named = f"{where}: observables.{key}.{field}"
                         yield unknown(named, "environment", environment, config.environments)

@@ -5,7 +5,7 @@ from what a killed run left in the work folder, and remove it when they finish.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,8 @@ def molecule_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -
         solution = scf.solve(problem.mean_field(), problem.level, folder)
         outcome = Outcome(rungs=solution.rungs, gates=[*solution.gates, spin_gate(solution.field)])
         outcome.quantities = energy_parts(problem, solution.field) | _orbitals(problem, solution.field)
+        if partner := spec.settings.get("partner"):
+            outcome.quantities["partner_spin"] = _spin_on(solution.field, partner)
     return outcome
 
 
@@ -216,6 +218,22 @@ def _dipole(problem: Problem, mf: Any) -> float:
         electrons = -np.einsum("xij,ji->x", mol.intor_symmetric("int1e_r", comp=3), density)
     nuclei = mol.atom_charges() @ (mol.atom_coords() - origin)
     return float(np.linalg.norm(nuclei + electrons)) * BOHR_ANGSTROM / DEBYE_E_ANGSTROM
+
+
+def _spin_on(mf: Any, atoms: Sequence[int]) -> float:
+    """Spin up minus spin down electrons on some atoms, in meta-Loewdin orbitals (Sun and Chan, J. Chem. Theory Comput. 2014,
+
+    10, 3784), which a diffuse basis does not spoil as it does Mulliken's populations.
+    """
+    from pyscf import lo
+
+    mol = mf.mol
+    overlap = mol.intor_symmetric("int1e_ovlp")
+    into = lo.orth_ao(mol, "meta_lowdin", s=overlap).T @ overlap
+    up, down = mf.make_rdm1()
+    population = np.einsum("ia,ab,ib->i", into, up - down, into)
+    ranges = mol.aoslice_by_atom()[:, 2:]
+    return float(sum(population[slice(*ranges[i])].sum() for i in atoms))
 
 
 def _s_squared(mf: Any) -> float:

@@ -64,7 +64,7 @@ class Binding(Observable):
         if settings.exchange is not None:
             names |= _parts(planner, settings.exchange, "solvent ")
         specs = {role: planner.molecule_energy(n, level, environment) for role, n in names.items()}
-        thermal = {f"thermal {role}": thermal_spec(planner, n) for role, n in names.items()}
+        thermal = {f"thermal {role}": thermal_spec(planner, planner.geometry(n)) for role, n in names.items()}
         specs |= {role: spec for role, spec in thermal.items() if spec is not None}
         gas = planner.config.environments[environment].model is None
         thermo = planner.tier.thermochemistry

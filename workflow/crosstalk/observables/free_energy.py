@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from crosstalk.spec import Spec
 
 
-def thermal_spec(planner: "Planner", name: str, ion: int = 0) -> "Spec | None":
-    """The calculation that the thermal corrections of a species (its ion: +1, -1) are taken from; None without any."""
+def thermal_spec(planner: "Planner", own: "Spec", ion: "Spec | None" = None) -> "Spec | None":
+    """The calculation that the thermal corrections of a species, or of its ion, are taken from, by their geometries; None without any."""
     thermo = planner.tier.thermochemistry
-    spec = planner.geometry(name)
-    if thermo is None or spec.step != "hessian":
+    if thermo is None or own.step != "hessian":
         return None
-    return planner.ion_geometry(name, ion) if ion and thermo.ions == "own" else spec
+    return ion if ion is not None and thermo.ions == "own" else own
 
 
 def thermal(record: Record, multiplicity: int, temperature_k: float, solution: bool) -> Corrections:

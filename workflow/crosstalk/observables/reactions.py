@@ -62,7 +62,7 @@ class Reactions(Observable):
         subject = {"reaction": name, "equation": equation(reaction), "level": level, "environment": environment}
         coefficients = stoichiometry(reaction)
         specs = {species: planner.molecule_energy(species, level, environment) for species in coefficients}
-        thermal = {f"thermal {species}": thermal_spec(planner, species) for species in coefficients}
+        thermal = {f"thermal {species}": thermal_spec(planner, planner.geometry(species)) for species in coefficients}
         kept = {role: spec for role, spec in thermal.items() if spec is not None}
         solution = planner.config.environments[environment].model is not None
         thermo = planner.tier.thermochemistry

@@ -26,6 +26,10 @@ BARE = "bare"
 CHARGE = {"oxidation": 1, "reduction": -1}
 
 
+#: Unpaired electrons on the partner beyond which the electron came from there, or went there.
+ELSEWHERE = 0.5
+
+
 class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
     environments: list[str] = Field(min_length=1, description="environments; potentials are for continua")
@@ -42,6 +46,10 @@ class Settings(Model):
     partner_environments: list[str] | None = Field(
         None, description="environments for subjects with a partner, which in the gas phase are often ions; null: all"
     )
+    partner_geometry: dict[Process, str] = Field(
+        default_factory=dict,
+        description="process -> environment that a species with a partner and its ion are relaxed in, the ion from a search of its own; left out: the gas phase, the ion from the geometry before",
+    )
     li_reference_v: float = Field(
         1.40, description="absolute potential of Li/Li+ in V; 4.44 - 3.04, the literature spreads 1.37 to 1.46"
     )
@@ -55,14 +63,16 @@ class Redox(Observable):
     section = Settings
     columns = (
         "species", "partner", "process", "level", "environment", "vertical_ev", "adiabatic_ev", "potential_v", "mechanism", "product",
-        "thermal", "li_reference_v", *CLOSING,
+        "partner_spin", "mechanism_flag", "thermal", "li_reference_v", *CLOSING,
     )  # fmt: skip
     sign = (
         "Oxidation: energy to remove an electron, positive. Reduction: E(neutral) - E(with the electron), positive = the electron is bound. "
-        "vertical: at the geometry of the neutral; adiabatic: the ion relaxed (gas-phase geometry). potential_v against Li/Li+: "
+        "vertical: at the geometry of the neutral; adiabatic: the ion relaxed (in the gas phase, bound species as partner_geometry of the tier "
+        "says). potential_v against Li/Li+: "
         "free energy to oxidise, or free energy released by reduction, per electron, minus li_reference_v; in a continuum at 1 mol/l. "
         "mechanism 'direct': the ion keeps the bonds of the neutral; 'coupled': it fell apart or an atom moved, and the potential is that of "
-        "oxidation or reduction to the product named. thermal: whose vibrations the free energies have."
+        "oxidation or reduction to the product named. partner_spin: unpaired electrons on the partner; beyond half an electron it is the partner "
+        "that was oxidised or reduced, and the row is flagged. thermal: whose vibrations the free energies have."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -84,7 +94,7 @@ class Redox(Observable):
         settings: Settings,
         name: str,
         partner: str,
-        process: str,
+        process: Process,
         level: str,
         environment: str,
     ) -> Entry:
@@ -92,19 +102,31 @@ class Redox(Observable):
         charge = CHARGE[process]
         word = "oxidised" if charge > 0 else "reduced"
         ion: Any = {"charge": planner.charge(whole) + charge, "multiplicity": planner.ionised(whole)}
+        place = settings.partner_geometry.get(process, "") if partner != BARE else ""
+        own = planner.geometry(whole, 0, place) if place else planner.geometry(whole)
+        relaxed = planner.geometry(whole, charge, place) if place else planner.ion_geometry(whole, charge)
+        atoms = range(len(planner.symbols(name)), len(planner.symbols(whole)))
         specs = {
-            "before": planner.molecule_energy(whole, level, environment),
+            "before": planner.molecule_energy(whole, level, environment, geometry=own),
             "after": planner.molecule_energy(
-                whole, level, environment, geometry=planner.ion_geometry(whole, charge), **ion, note=word
+                whole,
+                level,
+                environment,
+                geometry=relaxed,
+                **ion,
+                partner=atoms if ion["multiplicity"] > 1 else (),
+                note=word,
             ),
-            "relaxed": planner.ion_relaxation(whole, charge),
+            "relaxed": planner.relaxation(relaxed, own),
         }
         gas = planner.config.environments[environment].model is None
         if gas:  # a continuum would have relaxed, which is not vertical
-            specs["vertical"] = planner.molecule_energy(whole, level, environment, **ion, note=f"vertically {word}")
+            specs["vertical"] = planner.molecule_energy(
+                whole, level, environment, geometry=own, **ion, note=f"vertically {word}"
+            )
         thermal = {
-            "thermal before": thermal_spec(planner, whole),
-            "thermal after": thermal_spec(planner, whole, charge),
+            "thermal before": thermal_spec(planner, own),
+            "thermal after": thermal_spec(planner, own, relaxed),
         }
         kept = {role: spec for role, spec in thermal.items() if spec is not None}
         thermo = planner.tier.thermochemistry
@@ -133,6 +155,9 @@ class Redox(Observable):
             row["adiabatic_ev"] = sign * electronic
             last = [records["thermal after"]] if facts["thermal"] == "own" and "thermal after" in records else []
             row["mechanism"], row["product"] = became(records["relaxed"], *last)
+            row["partner_spin"] = records["after"].quantities.get("partner_spin")
+            if abs(row["partner_spin"] or 0.0) > ELSEWHERE:
+                row["mechanism_flag"] = f"the partner was {'oxidised' if sign > 0 else 'reduced'}"
             if facts["solution"]:
                 row |= {
                     "potential_v": self._potential(records, facts, electronic),
