@@ -36,6 +36,11 @@ R2SCAN_3C = {
     "basis_correction": "r2scan3c",
 }
 PCM = {"model": "ief-pcm", "epsilon": 18.5}
+SMD = {
+    "model": "smd",
+    "epsilon": 18.5,
+    "smd_descriptors": {"n": 1.415, "alpha": 0.0, "beta": 0.735, "gamma": 20.2, "phi": 0.0, "psi": 0.0},
+}
 
 
 def energy(folder, atoms, level=None, **settings):
@@ -227,10 +232,8 @@ def test_a_charged_sphere_is_born_s(tmp_path):
 
 
 def test_smd_takes_its_descriptors(tmp_path):
-    descriptors = {"n": 1.415, "alpha": 0.0, "beta": 0.735, "gamma": 20.2, "phi": 0.0, "psi": 0.0}
-    smd = {"model": "smd", "epsilon": 18.5, "smd_descriptors": descriptors}
-    acid = {**smd, "smd_descriptors": {**descriptors, "alpha": 0.8}}
-    values = [energy(tmp_path / str(i), molecule("H2O"), environment=e).quantities for i, e in enumerate((smd, acid))]
+    acid = {**SMD, "smd_descriptors": {**SMD["smd_descriptors"], "alpha": 0.8}}
+    values = [energy(tmp_path / str(i), molecule("H2O"), environment=e).quantities for i, e in enumerate((SMD, acid))]
     assert values[0]["solvation_ev"] < 0
     assert values[0]["energy_ev"] != pytest.approx(values[1]["energy_ev"], abs=1e-3)
 
@@ -247,6 +250,14 @@ def test_what_a_continuum_keeps_changes_nothing(tmp_path):
     both = np.array([density, 0.5 * density])
     assert np.allclose(kept.kernel(both)[1], plain.kernel(both)[1], atol=1e-10)
     assert np.allclose(kept._B_dot_x(both), plain._B_dot_x(both), atol=1e-10)
+
+
+@pytest.mark.parametrize("environment", [PCM, SMD], ids=["pcm", "smd"])
+def test_forces_of_a_continuum_are_the_library_s(tmp_path, environment):
+    problem = engine.Problem.of(settings_of(environment=environment), lithium_hydride(), tmp_path)
+    mine = problem.mean_field().with_solvent
+    density = problem.mean_field().get_init_guess()
+    assert np.allclose(mine.grad(density), type(mine).grad(mine, density), atol=1e-9)
 
 
 def test_spin_on_a_partner_tells_who_took_the_electron(tmp_path):

@@ -192,7 +192,7 @@ def test_a_partner_makes_a_row_and_a_complex_of_its_own(tmp_path):
 
 def test_a_bound_ion_is_searched_for_on_its_own_in_a_continuum(tmp_path):
     redox = {"partners": {"reduction": ["lithium ion"]}, "partner_geometry": {"reduction": "continuum"}}
-    plan = make(load(molecular(tmp_path, **{"levels": {"tiers": {"free": {"observables": {"redox": redox}}}}})))
+    plan = make(load(molecular(tmp_path, levels={"tiers": {"free": {"observables": {"redox": redox}}}})))
     found = entry(plan, "redox", partner="lithium ion", environment="continuum").specs
     ion = found["relaxed"]
     assert ion.settings["environment"]["model"] == "ief-pcm" and ion.settings["connectivity"] == "reported"

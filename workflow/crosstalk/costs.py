@@ -69,8 +69,8 @@ def molecule_energy_s(symbols: Sequence[str], level: Mapping[str, Any], open_she
     )
 
 
-#: Memory of forces in a continuum beyond that of the energy: PySCF computes their integrals in blocks of this size or so.
-CONTINUUM_FORCES_MB = 5000
+#: Memory of forces in a continuum beyond that of the energy: blocks of integrals, derivatives of the cavity.
+CONTINUUM_FORCES_MB = 3000
 #: Points of a continuum's cavity for each atom, about.
 CAVITY_POINTS = 130
 

@@ -12,7 +12,9 @@ import numpy as np
 #: A continuum's integrals are kept up to this size, MB; computed anew in every cycle (of LEDC/def2-TZVPD: 20 s) beyond it.
 CAVITY_MB = 6000
 #: PySCF's methods of a continuum that an instance replaces here.
-REPLACED = ("_get_v", "_get_vmat", "_get_vind", "_B_dot_x")
+REPLACED = ("_get_v", "_get_vmat", "_get_vind", "_B_dot_x", "grad")
+#: Memory of a block of derivative integrals, MB.
+BLOCK_MB = 1000
 SMD_DESCRIPTORS = ("n", "n25", "alpha", "beta", "gamma", "epsilon", "phi", "psi")
 
 
@@ -31,12 +33,13 @@ def solvated(mf: Any, environment: Mapping[str, Any]) -> Any:
         mf.with_solvent.method = environment["model"].upper()
     keep_integrals(mf.with_solvent)
     keep_factors(mf.with_solvent)
+    mf.with_solvent.grad = lambda density: gradient(mf.with_solvent, density)
     return mf
 
 
 def keep_integrals(continuum: Any) -> None:
     """Let a continuum keep its three-index integrals between cycles, unless they are larger than CAVITY_MB."""
-    from pyscf import df, gto, lib
+    from pyscf import lib
 
     slow_v, slow_vmat = continuum._get_v, continuum._get_vmat
     kept: dict[str, Any] = {}
@@ -47,10 +50,7 @@ def keep_integrals(continuum: Any) -> None:
         if pairs * len(points) * 8e-6 > CAVITY_MB:
             return None
         if kept.get("points") is not points:
-            charges = gto.fakemol_for_charges(points, expnt=continuum.surface["charge_exp"] ** 2)
-            charges.cart = mol.cart
-            kept["integrals"] = df.incore.aux_e2(mol, charges, intor=mol._add_suffix("int3c2e"), aosym="s2ij")
-            kept["points"] = points
+            kept["integrals"], kept["points"] = _integrals(mol, continuum.surface, "int3c2e", "s2ij"), points
         return kept["integrals"]
 
     def potential(densities: np.ndarray) -> np.ndarray:
@@ -103,3 +103,49 @@ def keep_factors(continuum: Any) -> None:
         return np.asarray(continuum._get_vmat(symmetric).reshape(densities.shape))
 
     continuum._get_vind, continuum._B_dot_x = energy_and_potential, response
+
+
+def gradient(continuum: Any, density: np.ndarray) -> np.ndarray:
+    """dE/dR (n, 3; hartree/bohr) of the continuum at a total density.
+
+    As PySCF's, with derivatives of the cavity's points from those of the orbitals (translational invariance): half the integrals.
+    """
+    from pyscf.solvent import smd
+    from pyscf.solvent.grad import pcm
+    from pyscf.solvent.grad import smd as smd_gradient
+
+    continuum._get_vind(density)
+    charges = continuum._intermediates["q_sym"]
+    slope = attraction_gradient(continuum, density, charges) + pcm.grad_nuc(continuum, density)
+    if isinstance(continuum, smd.SMD):
+        return np.asarray(slope + smd_gradient.grad_solver(continuum, density) + smd.get_cds_legacy(continuum)[1])
+    return np.asarray(slope + pcm.grad_solver(continuum, density))
+
+
+def attraction_gradient(continuum: Any, density: np.ndarray, charges: np.ndarray) -> np.ndarray:
+    """dE/dR (n, 3) of the electrons' interaction with the cavity's charges, both held fixed, hartree/bohr."""
+    mol, surface = continuum.mol, continuum.surface
+    n = mol.nao
+    on_orbitals, on_points = np.zeros((3, n)), np.zeros((3, len(charges)))
+    size = max(int(BLOCK_MB * 1e6 / (8 * 3 * n * n)), 1)
+    for first in range(0, len(charges), size):
+        block = slice(first, first + size)
+        for x, part in enumerate(_integrals(mol, surface, "int3c2e_ip1", "s1", block)):
+            pairs = part.T.reshape(-1, n * n)  # points, then the orbital as it is and the one that moves: as in memory
+            on_orbitals[x] += ((charges[block] @ pairs).reshape(n, n) * density).sum(axis=0)
+            on_points[x, block] = -2 * (pairs @ density.ravel()) * charges[block]
+    atoms = zip(mol.aoslice_by_atom()[:, 2:], surface["gslice_by_atom"], strict=True)
+    return np.array([2 * on_orbitals[:, a:b].sum(axis=1) + on_points[:, p:q].sum(axis=1) for (a, b), (p, q) in atoms])
+
+
+def _integrals(
+    mol: Any, surface: Mapping[str, Any], name: str, symmetry: str, block: slice = slice(None)
+) -> np.ndarray:
+    """Integrals of orbital pairs with the Gaussian charges of a cavity's points. Screening data of both together save a third."""
+    from pyscf import df, gto
+
+    points = gto.fakemol_for_charges(surface["grid_coords"][block], expnt=surface["charge_exp"][block] ** 2)
+    points.cart = mol.cart
+    name, both = mol._add_suffix(name), mol + points
+    screening = gto.moleintor.make_cintopt(both._atm, both._bas, both._env, name)
+    return np.asarray(df.incore.aux_e2(mol, points, intor=name, aosym=symmetry, cintopt=screening))
