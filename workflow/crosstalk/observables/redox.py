@@ -63,7 +63,7 @@ class Redox(Observable):
     section = Settings
     columns = (
         "species", "partner", "process", "level", "environment", "vertical_ev", "adiabatic_ev", "potential_v", "mechanism", "product",
-        "partner_spin", "mechanism_flag", "thermal", "li_reference_v", *CLOSING,
+        "partner_spin", "mechanism_flag", "max_force_ev_per_angstrom", "thermal", "li_reference_v", *CLOSING,
     )  # fmt: skip
     sign = (
         "Oxidation: energy to remove an electron, positive. Reduction: E(neutral) - E(with the electron), positive = the electron is bound. "
@@ -156,6 +156,7 @@ class Redox(Observable):
             last = [records["thermal after"]] if facts["thermal"] == "own" and "thermal after" in records else []
             row["mechanism"], row["product"] = became(records["relaxed"], *last)
             row["partner_spin"] = records["after"].quantities.get("partner_spin")
+            row["max_force_ev_per_angstrom"] = records["relaxed"].quantities.get("max_force_ev_per_angstrom")
             if abs(row["partner_spin"] or 0.0) > ELSEWHERE:
                 row["mechanism_flag"] = f"the partner was {'oxidised' if sign > 0 else 'reduced'}"
             if facts["solution"]:
