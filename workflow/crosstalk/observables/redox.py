@@ -72,7 +72,7 @@ class Redox(Observable):
         "free energy to oxidise, or free energy released by reduction, per electron, minus li_reference_v; in a continuum at 1 mol/l. "
         "mechanism 'direct': the ion keeps the bonds of the neutral; 'coupled': it fell apart or an atom moved, and the potential is that of "
         "oxidation or reduction to the product named. partner_spin: unpaired electrons on the partner; beyond half an electron it is the partner "
-        "that was oxidised or reduced, and the row is flagged. thermal: whose vibrations the free energies have."
+        "that was oxidised or reduced, and the row is flagged. max_force: left in the relaxed ion. thermal: whose vibrations the free energies have."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
