@@ -9,6 +9,7 @@ Prints one markdown row for each. Run it on a quiet machine; the committed table
 
 import itertools
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -56,21 +57,24 @@ def only_conformers(folder: Path) -> None:
     path.write_text(yaml.safe_dump(levels))
 
 
-def timed(folder: Path, *arguments: str, engine: str = "fake") -> float:
+def timed(folder: Path, *arguments: str, engine: str = "fake") -> tuple[float, float]:
+    """Seconds by the clock and of CPU, all processes together."""
     command = [
         "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "workflow/profiles/default"), "--cores", "2",
         *arguments, "--config", *(["engine=fake"] if engine == "fake" else []), "config_dir=config",
     ]  # fmt: skip
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    start = time.monotonic()
+    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
-    return time.monotonic() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - start, cpu
 
 
 def growth(counts: list[int]) -> None:
-    """Seconds from config to table for more and more molecules of one size."""
+    """Seconds by the clock, and of CPU in all and for each, from config to table for more and more molecules of one size."""
     pool = [s for s in chains(1200) if s.count("C") + s.count("O") + s.count("N") == 6]
     for engine in ("fake", "xtb"):
         for count in counts:
@@ -78,8 +82,8 @@ def growth(counts: list[int]) -> None:
                 workplace(Path(name), pool[:: max(1, len(pool) // count)][:count])
                 if engine == "xtb":
                     only_conformers(Path(name))
-                seconds = timed(Path(name), engine=engine)
-            print(f"| {engine} | {count} | {seconds:.1f} s | {seconds / count:.2f} s |", flush=True)
+                wall, cpu = timed(Path(name), engine=engine)
+            print(f"| {engine} | {count} | {wall:.1f} s | {cpu:.1f} s | {cpu / count:.2f} s |", flush=True)
 
 
 def main() -> None:
@@ -90,8 +94,8 @@ def main() -> None:
     for number, (size, arguments) in enumerate(zip(sizes, [(), ("--dry-run",)], strict=False)):
         with tempfile.TemporaryDirectory() as name:
             workplace(Path(name), chains(size // PER_SPECIES))
-            seconds = timed(Path(name), *arguments)
-            again = timed(Path(name)) if number == 0 else 0.0
+            seconds, _ = timed(Path(name), *arguments)
+            again = timed(Path(name))[0] if number == 0 else 0.0
         what = "dry run" if arguments else "run"
         print(f"| {what} of {size} calculations | {seconds:.1f} s | {seconds / size * 1000:.0f} ms |", flush=True)
         if again:
