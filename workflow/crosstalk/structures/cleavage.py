@@ -17,8 +17,9 @@ from crosstalk.structures.frame import ANGSTROM2_PER_NM2, BOND_FACTOR, VACUUM, a
 SAME_PLANE = 0.05
 #: Angle at the oxygen of a new hydroxyl group, degrees. As in silanols; a straight one would sit on a saddle point.
 HYDROXYL_ANGLE = 115.0
-#: Caps nearer to each other than this cannot be real; Angstrom.
-CAP_DISTANCE = 1.1
+#: Caps nearer than this to each other, or to an atom that does not carry them, touch: those of geminal silanols are built
+#: 1.4 apart. Angstrom.
+CAP_DISTANCE = 1.3
 
 
 def cleaved_crystal(crystal: Mapping[str, Any], miller: Sequence[int], layers: int, caps: Mapping[str, str]) -> Atoms:
