@@ -77,6 +77,10 @@ def parser() -> argparse.ArgumentParser:
         of_campaign(sub := add(name, function, text))
         if name == "publish":
             sub.add_argument("--partial", action="store_true", help="publish an unfinished campaign as far as it goes")
+    glass = add("glass", _glass, "make the file of a glass of glasses.yaml, once (minutes for each seed)")
+    glass.add_argument("name")
+    glass.add_argument("--config-dir", type=Path, default=Path("config"))
+    glass.add_argument("--to", type=Path, help="file to write instead of the one that the entry names")
     show = add("show", _show, "print a record by its key's beginning")
     show.add_argument("key")
     schema = add("schema", _schema, "write the JSON schemas of the config files")
@@ -199,6 +203,24 @@ def _show(options: argparse.Namespace) -> int:
     if not found:
         raise MissingRecordError(f"no record whose key begins with '{options.key}' in results/")
     print(found[0].read_text(), end="")
+    return 0
+
+
+def _glass(options: argparse.Namespace) -> int:
+    import crosstalk
+    from crosstalk.config import load
+    from crosstalk.errors import nearest
+    from crosstalk.structures import glass
+
+    config = load(options.config_dir)
+    if options.name not in config.glasses:
+        allowed = ", ".join(config.glasses) or "none"
+        raise CrosstalkError(f"no glass '{options.name}'; allowed: {allowed}{nearest(options.name, config.glasses)}")
+    entry = config.glasses[options.name]
+    glasses = glass.made(entry.recipe(), lambda text: print(text, flush=True))
+    path = options.to or options.config_dir / entry.file
+    path.write_text(glass.text(options.name, entry.recipe(), glasses, crosstalk.__version__))
+    print(f"{path}: seed {glasses[0].seed}")
     return 0
 
 

@@ -25,6 +25,8 @@ BAR_EV_PER_A3: float = 1e5 * 1e-30 / _CHARGE_C
 MOLAR_BAR: float = 1000.0 * _AVOGADRO * 1.380649e-23 / 1e5
 #: Wavenumber (1/cm) of a force constant of 1 eV/Angstrom^2 on a mass of 1 amu.
 FORCE_CONSTANT_CM1: float = (_CHARGE_C / 1e-20 / _AMU_KG) ** 0.5 / 6.283185307179586 / (_LIGHT_M_S * 100.0)
+#: A femtosecond in the time that goes with Angstrom, amu and eV: Angstrom sqrt(amu/eV).
+FEMTOSECOND: float = 1e-15 / (1e-10 * (_AMU_KG / _CHARGE_C) ** 0.5)
 #: Density of 1 amu/Angstrom^3, g/cm^3.
 DENSITY_G_CM3: float = _AMU_KG * 1e3 / 1e-24
 

@@ -12,7 +12,7 @@ from crosstalk.config.problems import twins, unknown
 from crosstalk.config.select import groups, resolve
 from crosstalk.config.statements import check_claims, check_references
 from crosstalk.config.structures import inline, slab_facts
-from crosstalk.errors import nearest
+from crosstalk.errors import CrosstalkError, nearest
 from crosstalk.observables.base import observables
 from crosstalk.structures import molecules
 
@@ -20,7 +20,17 @@ from crosstalk.structures import molecules
 def check(config: Config) -> list[str]:
     """All problems, one line each: file, entry, key, what is allowed, nearest spelling."""
     problems: list[str] = []
-    for part in (_species, _reactions, _surfaces, _levels, _tiers, _campaigns, check_references, check_claims):
+    for part in (
+        _species,
+        _reactions,
+        _surfaces,
+        _glasses,
+        _levels,
+        _tiers,
+        _campaigns,
+        check_references,
+        check_claims,
+    ):
         problems += part(config)
     if not problems:  # needs names that resolve
         problems += _elements(config)
@@ -149,6 +159,23 @@ def _surfaces(config: Config) -> Iterator[str]:
         if readable and (text := slab_facts(config, surface)["problem"]):
             yield f"{where}: {text}"
     yield from twins("surfaces.yaml: surfaces", identities)
+
+
+def _glasses(config: Config) -> Iterator[str]:
+    """Elements that the potential knows and a box that is wide enough for it."""
+    from crosstalk.structures.glass import box
+    from crosstalk.structures.tersoff import CENTRES, Tersoff
+
+    for name, glass in config.glasses.items():
+        where = f"glasses.yaml: glasses '{name}'"
+        unheard = [element for element in glass.composition if element not in CENTRES]
+        yield from (unknown(f"{where}: key 'composition'", "element", element, CENTRES) for element in unheard)
+        if not unheard:
+            try:
+                Tersoff(list(glass.composition), box(glass.recipe()))
+            except CrosstalkError as error:
+                yield f"{where}: key 'shape': {error}"
+    yield from twins("glasses.yaml: glasses", {name: glass.recipe() for name, glass in config.glasses.items()})
 
 
 def _levels(config: Config) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Config:
     references: dict[str, m.Reference]
     claims: dict[str, m.Claim]
     reactions: dict[str, m.Reaction] = field(default_factory=dict)
+    glasses: dict[str, m.Glass] = field(default_factory=dict)
     structures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -116,6 +117,7 @@ def load(folder: Path | str = "config") -> Config:
         references=files.get("references", {}).get("references", {}),
         claims=files.get("claims", {}).get("claims", {}),
         reactions=files.get("reactions", {}).get("reactions", {}),
+        glasses=files.get("glasses", {}).get("glasses", {}),
     )
     if readable:  # a file that cannot be read would only echo through all others
         problems += [line for line in checks.check(config) if not any(f"'{name}';" in line for name in broken)]

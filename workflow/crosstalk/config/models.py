@@ -147,6 +147,38 @@ class SlabFile(SurfaceBase):
 Surface = Annotated[GraphiteBasal | GraphiteEdge | CleavedCrystal | SlabFile, Field(discriminator="builder")]
 
 
+class Stage(Model):
+    """A part of a melt-quench, from one temperature evenly to another."""
+
+    ps: Positive = Field(description="how long, picoseconds")
+    from_k: Positive = Field(description="temperature at its start, kelvin")
+    to_k: Positive = Field(description="temperature at its end, kelvin")
+
+
+class Glass(Model):
+    """An amorphous solid by a seeded melt-quench. `crosstalk glass NAME` makes its file, which surfaces name as crystal."""
+
+    title: str = Field("", description="name for people")
+    notes: str = Field("", description="anything worth knowing; never computed with")
+    file: str = Field(description="structure file beside the config that is written (CIF)")
+    composition: dict[str, Count] = Field(min_length=1, description="element -> atoms in the box")
+    density_g_cm3: Positive = Field(description="density, kept throughout")
+    shape: list[Positive] = Field(min_length=3, max_length=3, description="edges of the box, relative to each other")
+    stages: list[Stage] = Field(min_length=1, description="what is done to the melt, one after the other")
+    timestep_fs: Positive = Field(2.0, le=4.0, description="femtoseconds")
+    friction_per_ps: Positive = Field(5.0, description="coupling to the heat bath, 1/ps")
+    valence_ev: NonNegative = Field(
+        description="what an atom pays while it moves, times the square of its surplus or lack of neighbours; 0: the potential alone"
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        min_length=1, description="one glass for each; that of fewest defects, then of lowest energy, is kept"
+    )
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides the atoms."""
+        return self.model_dump(mode="json", exclude={*PROSE, "file"})
+
+
 class LevelBase(Model):
     doi: str = Field("", description="DOI of the method")
     notes: str = Field("", description="anything worth knowing; never computed with")
@@ -436,6 +468,10 @@ class SurfacesFile(Model):
     surfaces: dict[str, Surface]
 
 
+class GlassesFile(Model):
+    glasses: dict[str, Glass]
+
+
 class ReactionsFile(Model):
     reactions: dict[str, Reaction]
 
@@ -449,7 +485,7 @@ class ClaimsFile(Model):
 
 
 #: Files that a config may do without.
-OPTIONAL = ("reactions", "surfaces", "references", "claims")
+OPTIONAL = ("reactions", "surfaces", "glasses", "references", "claims")
 #: Files that config/sets/NAME/ may hold: their entries are added to those of the files of that name.
 IN_SETS = ("species", "surfaces", "reactions", "references", "claims")
 #: file name -> model; the JSON schemas in workflow/schemas are made from these.
@@ -457,6 +493,7 @@ FILES: dict[str, type[Model]] = {
     "config": CampaignFile,
     "species": SpeciesFile,
     "surfaces": SurfacesFile,
+    "glasses": GlassesFile,
     "levels": LevelsFile,
     "reactions": ReactionsFile,
     "references": ReferencesFile,

@@ -10,20 +10,22 @@ from ase.data import atomic_numbers, covalent_radii
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from crosstalk.errors import CrosstalkError
+from crosstalk.structures import valence
 from crosstalk.structures.frame import ANGSTROM2_PER_NM2, BOND_FACTOR, VACUUM, area, finish, in_box
 
 #: Atoms nearer in height than this are one plane, between which no cut is tried. Angstrom.
 SAME_PLANE = 0.05
 #: Angle at the oxygen of a new hydroxyl group, degrees. As in silanols; a straight one would sit on a saddle point.
 HYDROXYL_ANGLE = 115.0
-#: Caps nearer to each other than this cannot be real; Angstrom.
-CAP_DISTANCE = 1.1
+#: Caps nearer than this to each other, or to an atom that does not carry them, touch: those of geminal silanols are built
+#: 1.4 apart. Angstrom.
+CAP_DISTANCE = 1.3
 
 
 def cleaved_crystal(crystal: Mapping[str, Any], miller: Sequence[int], layers: int, caps: Mapping[str, str]) -> Atoms:
-    """A crystal cleaved where it costs the fewest bonds, every cut bond saturated.
+    """A crystal cleaved where it costs the fewest bonds, every cut bond saturated; see `_parted` for caps that touch.
 
-    crystal  symbols, cell (3, 3) and positions or scaled_positions (n, 3); `miller` refers to this cell
+    crystal  symbols, cell (3, 3) and positions or scaled_positions (n, 3), of a glass too; `miller` refers to this cell
     layers   lattice planes: the slab holds that many primitive cells of the crystal (stoichiometric), and the caps
     caps     element -> "H" or "OH": what saturates a cut bond of that element, along the bond
     """
@@ -31,7 +33,15 @@ def cleaved_crystal(crystal: Mapping[str, Any], miller: Sequence[int], layers: i
     options = _cuts(oriented)
     if not options:
         raise CrosstalkError(f"the crystal has one atomic plane only along {list(miller)}: no cut was found")
-    oriented = _shifted(oriented, options[0][2])
+    for _, _, offset in options:
+        found = _cut_out(_shifted(oriented, offset), layers, caps)
+        if found is not None:
+            return found
+    raise CrosstalkError("caps of every cut come too close to each other: choose another plane or caps")
+
+
+def _cut_out(oriented: Atoms, layers: int, caps: Mapping[str, str]) -> Atoms | None:
+    """The saturated slab from the lower face of the cell to that of its image `layers` above; None without room."""
     i, j, vectors, shifts = neighbor_list("ijDS", oriented, natural_cutoffs(oriented, mult=BOND_FACTOR))
     body = Atoms(cell=oriented.cell, pbc=(True, True, False))
     for layer in range(layers):
@@ -143,10 +153,11 @@ def _shifted(oriented: Atoms, offset: float) -> Atoms:
 
 def _saturate(
     atoms: Atoms, broken: list[tuple[int, str, np.ndarray]], caps: Mapping[str, str], crystal: Atoms
-) -> Atoms:
-    """`atoms` with a cap on every broken bond (atom, element lost, vector to it in Angstrom)."""
+) -> Atoms | None:
+    """`atoms` with a cap on every broken bond (atom, element lost, vector to it in Angstrom); None without room."""
     capped = atoms.copy()
     hydrogens: list[tuple[int, np.ndarray]] = []
+    carriers: list[int] = []
     for atom, lost, vector in broken:
         symbol = atoms.symbols[atom]
         cap = caps.get(symbol)
@@ -156,19 +167,39 @@ def _saturate(
         if cap == "OH":
             length = np.linalg.norm(vector) if lost == "O" else _bond_length(crystal, symbol, "O")
             capped += Atoms("O", [capped.positions[atom] + length * unit])
+            carriers.append(atom)
             hydrogens.append((len(capped) - 1, unit))
         elif symbol == "O":
             hydrogens.append((atom, unit))
         else:
             capped += Atoms("H", [capped.positions[atom] + _bond_length(crystal, symbol, "H") * unit])
+            carriers.append(atom)
     for oxygen, unit in hydrogens:
         capped += Atoms("H", [hydroxyl_hydrogen(capped, oxygen, unit)])
-    capped = in_box(capped, VACUUM)
-    i, j, d = neighbor_list("ijd", capped, CAP_DISTANCE)
-    hydroxyl = capped.numbers[i] + capped.numbers[j] == 1 + atomic_numbers["O"]
-    if (clash := (np.minimum(i, j) >= len(atoms)) & ~hydroxyl).any():
-        raise CrosstalkError(f"caps of this cut come {d[clash].min():.2f} Angstrom close: choose another plane or caps")
-    return capped
+        carriers.append(oxygen)
+    return _parted(in_box(capped, VACUUM), carriers)
+
+
+def _parted(capped: Atoms, carriers: Sequence[int]) -> Atoms | None:
+    """The slab, at rest in the valence force field where its caps touch others; None when they do even then.
+
+    `carriers` are the atoms that hold the caps, which are the last atoms. Where nothing touches nothing is moved.
+    """
+    n_atoms = len(capped) - len(carriers)
+    own = {(carrier, n_atoms + k, 0, 0, 0) for k, carrier in enumerate(carriers)}
+    bonds = {bond for bond in valence.bonds_of(capped) if max(bond[:2]) < n_atoms} | own
+    if _touches(capped, n_atoms, bonds):
+        capped, _ = valence.relaxed(capped, sorted(bonds))
+        capped = in_box(capped, VACUUM)
+    return None if _touches(capped, n_atoms, bonds) else capped
+
+
+def _touches(atoms: Atoms, n_atoms: int, bonds: set[valence.Bond]) -> bool:
+    """Whether caps, the atoms beyond `n_atoms`, are nearer to each other than CAP_DISTANCE, or atoms bonded otherwise
+    than they should be."""
+    i, j = neighbor_list("ij", atoms, CAP_DISTANCE)
+    hydroxyl = atoms.numbers[i] + atoms.numbers[j] == 1 + atomic_numbers["O"]
+    return bool(((np.minimum(i, j) >= n_atoms) & ~hydroxyl).any()) or set(valence.bonds_of(atoms)) != bonds
 
 
 def _bond_length(crystal: Atoms, symbol: str, other: str) -> float:

@@ -1,7 +1,7 @@
 """What a slab is, in numbers and words that can be counted by hand: for the summary and the table of slabs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,12 +95,17 @@ def held(atoms: Atoms, freeze_below: float) -> str:
     return f"{len(fixed)} of {len(atoms)} ({atoms[fixed].get_chemical_formula()})" if fixed else "none"
 
 
+def density(symbols: Sequence[str], cell: np.ndarray) -> float:
+    """Density of these atoms in a cell (3, 3) in Angstrom, g/cm^3."""
+    mass = sum(atomic_masses[atomic_numbers[symbol]] for symbol in symbols)
+    return float(mass / abs(np.linalg.det(cell)) * DENSITY_G_CM3)
+
+
 def bulk_density(surface: Mapping[str, Any]) -> float | None:
     """Density of the bulk that a slab was made from, g/cm^3; None where the settings do not tell."""
     if "crystal" in surface:
         crystal = surface["crystal"]
-        mass = sum(atomic_masses[atomic_numbers[symbol]] for symbol in crystal["symbols"])
-        return float(mass / abs(np.linalg.det(np.array(crystal["cell"], float))) * DENSITY_G_CM3)
+        return density(crystal["symbols"], np.array(crystal["cell"], float))
     if "interlayer_angstrom" in surface:  # two carbon atoms in a layer's cell
         cell = surface["lattice_angstrom"] ** 2 * np.sqrt(0.75) * surface["interlayer_angstrom"]
         return float(2 * atomic_masses[atomic_numbers["C"]] / cell * DENSITY_G_CM3)
