@@ -51,6 +51,13 @@ def test_a_new_claim_and_reference_rerun_no_calculation(finished, edit):
     assert "mine" in (finished.folder / "results/quick-fake/tables/references.csv").read_text()
 
 
+def test_tables_that_are_there_do_not_hide_a_missing_calculation(finished):
+    job = next((finished.folder / "results/jobs/compute_molecules").glob("*.json"))
+    job.unlink()
+    assert "Nothing to be done" not in finished.run()
+    assert job.exists()
+
+
 def test_a_changed_basis_reruns_only_its_own(finished, edit):
     before = finished.records()
     edit("levels", ["levels", "b3lyp-d3/6-31g*", "basis"], "6-31g(d,p)")
