@@ -20,13 +20,16 @@ _UNITS = {
     "kcal/mol": ("_kcal_mol", "kcal/mol"),
     "Angstrom": ("_angstrom", "Å"),
     "Angstrom^2": ("_angstrom2", "Å²"),
+    "Angstrom^3": ("_angstrom3", "Å³"),
+    "deg": ("_deg", "°"),
     "1/nm^2": ("_per_nm2", "1/nm²"),
     "g/cm^3": ("_g_cm3", "g/cm³"),
     "D": ("_debye", "D"),
     "eV/Angstrom": ("_ev_per_angstrom", "eV/Å"),
+    "eV/Angstrom^3": ("_ev_per_angstrom3", "eV/Å³"),
 }
 #: Digits of a number on the page, by unit; two for the rest.
-_DIGITS = {"eV": 3}
+_DIGITS = {"eV": 3, "eV/Angstrom^3": 4}
 #: No failures: what the plan asked for does not exist, or exists with a mark.
 _FINE = USABLE | {"absent"}
 _MOST_LISTED = 25
@@ -288,10 +291,11 @@ def _methods(plan: Plan, campaign: m.Campaign) -> list[str]:
             lines.append(f"- environment {name}: {environment.model}, relative permittivity {environment.epsilon:g}")
     tier = plan.config.tiers[campaign.tier]
     steps_used = {spec.step for spec in plan.specs.values()}
-    sections = {"conformers": tier.conformers, "geometry": tier.geometry, "slabs": tier.slabs, "poses": tier.poses}
+    sections = {"conformers": tier.conformers, "geometry": tier.geometry, "lattices": tier.lattices, "slabs": tier.slabs, "poses": tier.poses}  # fmt: skip
     needs = {
         "conformers": {"conformers", "ion_pairs"},
         "geometry": {"molecule_relax"},
+        "lattices": {"bulk_relax"},
         "slabs": {"slab"},
         "poses": {"poses"},
     }
