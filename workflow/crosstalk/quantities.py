@@ -205,11 +205,11 @@ QUANTITIES = _declare(
     # tables
     Quantity("energy_per_atom_ev", "eV", "total energy of a crystal for each atom; zero is the engine's own"),
     Quantity(
-        "layer_binding_ev_per_atom",
+        "layer_binding_per_atom_ev",
         "eV",
         "E(one layer alone) - E(layered crystal), each for one atom: what it takes to part all layers; positive = bound",
     ),
-    Quantity("layer_dispersion_ev_per_atom", "eV", "dispersion part of layer_binding_ev_per_atom"),
+    Quantity("layer_dispersion_per_atom_ev", "eV", "dispersion part of layer_binding_per_atom_ev"),
     Quantity("ip_vertical_ev", "eV", "E(cation at the neutral's geometry) - E(neutral); positive"),
     Quantity("e_bind_ev", "eV", "E(ion) + E(remainder) - E(whole), all relaxed; positive = bound"),
     Quantity("e_bind_kcal_mol", "kcal/mol", "e_bind_ev in kcal/mol", decimals=3),

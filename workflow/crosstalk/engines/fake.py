@@ -57,6 +57,8 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
     if "fail!" in spec.label:
         raise PhysicsFailure("not_converged", "the fake engine was asked to fail")
     quantities: dict[str, Any] = {name: random.uniform(*limits) for name, limits in RANGES[spec.step].items()}
+    if spec.step == "bulk_relax" and not spec.settings.get("layered"):
+        del quantities["interlayer_angstrom"]
     if spec.step == "hessian":
         quantities |= {
             "frequencies_cm1": sorted(random.uniform(100, 3000, 3)),

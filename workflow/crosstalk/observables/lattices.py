@@ -36,7 +36,7 @@ class Lattices(Observable):
     engines = ("gpaw",)
     section = Settings
     columns = (
-        "crystal", "level", "formula", "space_group", *OWN[:7], "layer_binding_ev_per_atom", "layer_dispersion_ev_per_atom",
+        "crystal", "level", "composition", "space_group", *OWN[:7], "layer_binding_per_atom_ev", "layer_dispersion_per_atom_ev",
         *OWN[7:9], "energy_per_atom_ev", *OWN[9:], *CLOSING,
     )  # fmt: skip
     sign = (
@@ -62,14 +62,14 @@ class Lattices(Observable):
         if bulk.usable:
             row |= {column: bulk.quantities.get(column) for column in OWN}
             row["energy_per_atom_ev"] = bulk.quantities["energy_ev"] / bulk.quantities["n_atoms"]
-            row["formula"] = bulk.artefacts.get("structure", {}).get("formula")
+            row["composition"] = bulk.artefacts.get("structure", {}).get("formula")
             row["space_group"] = next((gate.value for gate in bulk.gates if gate.name == "symmetry_kept"), None)
         if len(records) > 1 and usable(records, *PARTS):
             # for one atom each: boxes that differ along the normal alone
             terms = [(s / records[part].quantities["n_atoms"], records[part]) for s, part in zip((-1, 1), PARTS, strict=True)]  # fmt: skip
-            row["layer_binding_ev_per_atom"] = combine("energy_ev", terms, plane=True)
+            row["layer_binding_per_atom_ev"] = combine("energy_ev", terms, plane=True)
             if all("dispersion_ev" in record.quantities for _, record in terms):
-                row["layer_dispersion_ev_per_atom"] = combine("dispersion_ev", terms, plane=True)
+                row["layer_dispersion_per_atom_ev"] = combine("dispersion_ev", terms, plane=True)
         return close(row, self.columns, records, "bulk")
 
 

@@ -30,6 +30,8 @@ _UNITS = {
 }
 #: Digits of a number on the page, by unit; two for the rest.
 _DIGITS = {"eV": 3, "eV/Angstrom^3": 4}
+#: Digits of columns that are known better than others of their unit.
+_FINE_DIGITS = {"lattice_a_angstrom": 3, "lattice_b_angstrom": 3, "lattice_c_angstrom": 3, "interlayer_angstrom": 3}
 #: No failures: what the plan asked for does not exist, or exists with a mark.
 _FINE = USABLE | {"absent"}
 _MOST_LISTED = 25
@@ -401,7 +403,7 @@ def markdown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], digits: 
 def _shown(column: str, value: Any, digits: int) -> str:
     if value is None:
         return "–"
-    most = _DIGITS.get(QUANTITIES[column].unit, 2) if column in QUANTITIES else digits
+    most = _FINE_DIGITS.get(column, _DIGITS.get(QUANTITIES[column].unit, 2)) if column in QUANTITIES else digits
     return escape(tables.cell(column, tables.word(value) if column == "status" else value, most))
 
 
