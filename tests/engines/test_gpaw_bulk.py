@@ -8,9 +8,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.mixing import SumCalculator
 
 from crosstalk.engines import gpaw, gpaw_bulk
-from crosstalk.record import Outcome
+from crosstalk.record import Outcome, Store
 from crosstalk.spec import Spec
 from crosstalk.steps import Input
 from crosstalk.structures import crystals
@@ -68,17 +69,37 @@ def test_the_symmetry_is_kept_to_the_last_digit_and_its_noise_is_not(tmp_path: P
     assert final.cell.cellpar()[:2].tolist() == pytest.approx([final.cell.cellpar()[0]] * 2, abs=1e-9)
 
 
-@pytest.mark.parametrize("strain", [0.98, 1.0, 1.03])
-def test_the_pressure_from_energies_is_that_of_the_stress(strain: float) -> None:
-    atoms = bulk("Cu", a=3.6 * strain)
+def strained() -> Atoms:
+    return bulk("Cu", a=3.7)
 
-    def energy(strained: Atoms) -> float:
-        strained.calc = EMT()
-        return float(strained.get_potential_energy())
 
+def energy(atoms: Atoms) -> float:
     atoms.calc = EMT()
-    expected = -atoms.get_stress()[:3].mean()
-    assert gpaw_bulk.pressure_from_energies(atoms, energy) == pytest.approx(expected, abs=6e-4)  # third order of 2 %
+    return float(atoms.get_potential_energy())
+
+
+@pytest.mark.parametrize(("atoms", "count"), [(strained(), 1), (tetragonal(), 2), (rattled(), 6)])
+def test_the_stress_from_energies_is_the_stress(atoms: Atoms, count: int) -> None:
+    strains = np.array([strain.ravel() for strain in gpaw_bulk.allowed_strains(atoms, 0.01)])
+    assert strains @ strains.T == pytest.approx(np.eye(count), abs=1e-9)
+    found = gpaw_bulk.stress_from_energies(atoms, energy, 0.01)
+    atoms.calc = EMT()
+    assert found == pytest.approx(atoms.get_stress(voigt=False), abs=1e-4)
+
+
+def test_a_wrong_stress_is_found_and_the_cell_is_that_of_the_energies(tmp_path: Path) -> None:
+    """As with too few plane waves: a constant stress of 6 GPa, not alike along the axes, is added to the right one."""
+    right, _ = relaxed(tetragonal(), tmp_path / "right.traj")
+    wrong = np.diag([0.04, 0.04, 0.02])
+    calcs = [EMT(), gpaw_bulk.Constant(wrong)]
+    misled, _ = gpaw_bulk.relax_cell(tetragonal(), SumCalculator(calcs), LIMITS, 0.01, tmp_path / "misled.traj")
+    assert np.abs(misled.cell.cellpar()[:3] - right.cell.cellpar()[:3]).max() > 0.03
+    final, missing, steps = gpaw_bulk.by_energies(tetragonal(), calcs, energy, LIMITS, 0.01, tmp_path)
+    assert final.cell.cellpar() == pytest.approx(right.cell.cellpar(), abs=2e-3)
+    assert missing == pytest.approx(-wrong, abs=2e-4)
+    again, _, total = gpaw_bulk.by_energies(tetragonal(), calcs, None, LIMITS, 0.01, tmp_path)  # type: ignore[arg-type]
+    assert total == steps, "a finished part is not computed again"
+    assert again.cell.cellpar() == pytest.approx(final.cell.cellpar(), abs=1e-8)
 
 
 def test_k_points_along_the_normal_and_a_dipole_layer_are_no_matter_of_pbc_but_of_crystals_and_slabs() -> None:
@@ -95,7 +116,10 @@ def silicon(folder: Path, a: float) -> Outcome:
     crystal = crystals.settings_of(bulk("Si", "diamond", a=a, cubic=True))
     level = LEVEL | {"cutoff_ev": 300.0, "kpoint_spacing_per_angstrom": 0.9, "density_tolerance": 1e-5}
     settings = {"crystal": crystal, "symmetry_angstrom": 0.01, "level": level, "relax": LIMITS}
-    return gpaw_bulk.bulk_relax(Spec("bulk_relax", "gpaw", settings, {}, 1), {}, folder)
+    spec = Spec("bulk_relax", "gpaw", settings, {}, 1)
+    outcome = gpaw_bulk.bulk_relax(spec, {}, folder)
+    Store(folder).save(spec, outcome, {}, {})  # which wants JSON types
+    return outcome
 
 
 def test_silicon_expands_to_where_energy_and_stress_agree(tmp_path: Path) -> None:
@@ -106,7 +130,7 @@ def test_silicon_expands_to_where_energy_and_stress_agree(tmp_path: Path) -> Non
     assert 5.40 < found["lattice_a_angstrom"] < 5.50
     assert found["lattice_a_angstrom"] == pytest.approx(found["lattice_c_angstrom"], abs=1e-8)
     assert found["n_atoms"] == 8 and found["lattice_gamma_deg"] == pytest.approx(90.0, abs=1e-6)
-    # Dispersion pulls with 0.015 eV/Angstrom^3: without its stress both pressures would be seven times the gate apart.
+    # Dispersion pulls with 0.015 eV/Angstrom^3: a stress without it would be told as fifteen times this.
     assert found["dispersion_ev"] < -1.0 and abs(found["pulay_pressure_ev_per_angstrom3"]) < 1e-3
 
 

@@ -108,8 +108,8 @@ def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
     return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
 
 
-#: Cells that a relaxation of a crystal goes through, those for its pressure included.
-CELL_STEPS = 15.0
+#: Cells that a relaxation of a crystal goes through, those whose energies give the stress included.
+CELL_STEPS = 20.0
 #: K-points for each that symmetry leaves.
 FOLDED = 10.0
 

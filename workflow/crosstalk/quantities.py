@@ -161,13 +161,19 @@ QUANTITIES = _declare(
     Quantity(
         "max_stress_ev_per_angstrom3",
         "eV/Angstrom^3",
-        "largest component, by size, of the stress that the cell was relaxed by",
+        "largest component, by size, of the corrected stress that the cell was relaxed by",
         decimals=7,
     ),
     Quantity(
         "pulay_pressure_ev_per_angstrom3",
         "eV/Angstrom^3",
-        "pressure from energies of a smaller and a larger cell (-dE/dV, cutoff kept) minus the one of the stress: what plane waves are missing",
+        "pressure that the stress lacked for want of plane waves, by energies of strained cells; the cell is corrected for it",
+        decimals=6,
+    ),
+    Quantity(
+        "energy_stress_ev_per_angstrom3",
+        "eV/Angstrom^3",
+        "largest component, by size, of the stress from energies of strained cells (cutoff kept) at the relaxed cell",
         decimals=6,
     ),
     # poses

@@ -10,7 +10,7 @@ from crosstalk.config.structures import crystal_settings
 from crosstalk.errors import CrosstalkError
 from crosstalk.spec import canonical
 
-#: Below this cutoff a stress lacks what new plane waves would bring: cells with oxygen collapse (docs/decisions/lattices.md). eV.
+#: Below this cutoff so much is missing in a stress that no correction helps: cells with oxygen collapse (docs/decisions/lattices.md). eV.
 PULAY_CUTOFF = 800.0
 
 

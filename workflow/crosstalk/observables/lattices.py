@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OWN = (
     "lattice_a_angstrom", "lattice_b_angstrom", "lattice_c_angstrom", "lattice_alpha_deg", "lattice_beta_deg", "lattice_gamma_deg",
     "interlayer_angstrom", "formula_volume_angstrom3", "bulk_density_g_cm3", "n_atoms", "n_steps", "max_stress_ev_per_angstrom3",
-    "pulay_pressure_ev_per_angstrom3",
+    "pulay_pressure_ev_per_angstrom3", "energy_stress_ev_per_angstrom3",
 )  # fmt: skip
 #: Roles of the energies that the binding of layers is made of.
 PARTS = ("crystal", "layer")
@@ -43,7 +43,8 @@ class Lattices(Observable):
         "Cell and positions relaxed within the space group of the crystal's file: static lattices at 0 K, without zero-point motion, which swells "
         "measured ones by some tenths of a percent. Lattice constants of the cell as the file has it; volume of a formula unit. layer_binding = "
         "E(one layer alone) - E(crystal), each for one atom, the layer as it is in the crystal; positive = bound. "
-        "pulay_pressure: pressure from energies (cutoff kept) minus that of the stress which the cell was relaxed by; a gate."
+        "pulay_pressure: what the stress lacked for want of plane waves, found from energies of strained cells and corrected for; "
+        "energy_stress: the slope of such energies that is left at the relaxed cell, a gate."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
