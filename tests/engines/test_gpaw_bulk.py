@@ -84,7 +84,7 @@ def test_the_stress_from_energies_is_the_stress(atoms: Atoms, count: int) -> Non
     assert strains @ strains.T == pytest.approx(np.eye(count), abs=1e-9)
     found = gpaw_bulk.stress_from_energies(atoms, energy, 0.01)
     atoms.calc = EMT()
-    assert found == pytest.approx(atoms.get_stress(voigt=False), abs=1e-4)
+    assert found == pytest.approx(atoms.get_stress(voigt=False), abs=2e-5)
 
 
 def test_a_wrong_stress_is_found_and_the_cell_is_that_of_the_energies(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_a_wrong_stress_is_found_and_the_cell_is_that_of_the_energies(tmp_path: 
     misled, _ = gpaw_bulk.relax_cell(tetragonal(), SumCalculator(calcs), LIMITS, 0.01, tmp_path / "misled.traj")
     assert np.abs(misled.cell.cellpar()[:3] - right.cell.cellpar()[:3]).max() > 0.03
     final, missing, steps = gpaw_bulk.by_energies(tetragonal(), calcs, energy, LIMITS, 0.01, tmp_path)
-    assert final.cell.cellpar() == pytest.approx(right.cell.cellpar(), abs=2e-3)
-    assert missing == pytest.approx(-wrong, abs=2e-4)
+    assert final.cell.cellpar() == pytest.approx(right.cell.cellpar(), abs=2e-3)  # the limit of the stress
+    assert missing == pytest.approx(-wrong, abs=5e-5)
     again, _, total = gpaw_bulk.by_energies(tetragonal(), calcs, None, LIMITS, 0.01, tmp_path)  # type: ignore[arg-type]
     assert total == steps, "a finished part is not computed again"
     assert again.cell.cellpar() == pytest.approx(final.cell.cellpar(), abs=1e-8)

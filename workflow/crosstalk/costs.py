@@ -109,7 +109,7 @@ def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
 
 
 #: Cells that a relaxation of a crystal goes through, those whose energies give the stress included.
-CELL_STEPS = 20.0
+CELL_STEPS = 25.0
 #: K-points for each that symmetry leaves.
 FOLDED = 10.0
 
