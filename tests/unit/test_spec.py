@@ -137,7 +137,10 @@ def test_quantity_names_carry_their_units():
         "D": "_debye",
         "kcal/mol": "_kcal_mol",
         "Angstrom^2": "_angstrom2",
+        "Angstrom^3": "_angstrom3",
+        "deg": "_deg",
         "eV/Angstrom": "_ev_per_angstrom",
+        "eV/Angstrom^3": "_ev_per_angstrom3",
     }
     for quantity in QUANTITIES.values():
         if quantity.unit in suffix:

@@ -73,7 +73,7 @@ def test_by_hand_whatever_a_rule_does(workplace):
 def test_no_engine_rule_observable_or_table_names_an_entry_of_the_config():
     config = load(ROOT / "config")
     monatomic_or_small = {"Li+", "F-", "OH-"}  # a formula is also a word of chemistry, in messages
-    names = {*config.species, *config.surfaces, *config.levels} - monatomic_or_small
+    names = {*config.species, *config.surfaces, *config.crystals, *config.levels} - monatomic_or_small
     word = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w(+-])" for name in names if len(name) > 2))
     code = [p for pattern in ("*.py", "*.smk") for p in (ROOT / "workflow").rglob(pattern)]
     found = []

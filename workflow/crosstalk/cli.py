@@ -115,7 +115,7 @@ def _check(options: argparse.Namespace) -> int:
         return 0
     counts = (
         f"{len(getattr(config, part))} {part}"
-        for part in ("campaigns", "species", "surfaces", "levels", "references", "claims")
+        for part in ("campaigns", "species", "surfaces", "crystals", "levels", "references", "claims")
     )
     print(f"{options.config_dir}: no problems: {', '.join(counts)}")
     return 0

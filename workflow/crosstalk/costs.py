@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crosstalk.engines.continuum import CAVITY_MB
 
 if TYPE_CHECKING:
@@ -134,6 +136,22 @@ def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
     work = box.area * box.height / 1800 * (12 + box.n_atoms) * n_kpoints(box, level)
     work *= NONLOCAL_SURFACE if level["functional"].endswith("vdW") else 1.0
     return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
+
+
+#: Cells that a relaxation of a crystal goes through, those whose energies give the stress included.
+CELL_STEPS = 25.0
+#: K-points for each that symmetry leaves.
+FOLDED = 10.0
+
+
+def crystal_energy_s(cell: Sequence[Sequence[float]], n_atoms: int, level: Mapping[str, Any]) -> float:
+    """CPU seconds of one SCF of a crystal; cell in Angstrom."""
+    if level.get("mode") != "pw":
+        return 1.0
+    volume = abs(float(np.linalg.det(cell)))
+    lengths = 2 * math.pi * np.linalg.norm(np.linalg.inv(cell), axis=0)
+    points = math.prod(math.ceil(length / level["kpoint_spacing_per_angstrom"]) for length in lengths) / FOLDED
+    return 2.0 + 0.3 * volume / 1800 * (12 + n_atoms) * points * (level["cutoff_ev"] / 350) ** 1.5
 
 
 def surface_memory_mb(box: Box, level: Mapping[str, Any]) -> int:

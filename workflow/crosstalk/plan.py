@@ -13,7 +13,7 @@ from crosstalk import costs
 from crosstalk.config import models as m
 from crosstalk.config.load import Config
 from crosstalk.config.select import resolve
-from crosstalk.config.structures import inline, slab_facts, slab_settings
+from crosstalk.config.structures import crystal_settings, inline, slab_facts, slab_settings
 from crosstalk.errors import ConfigError, nearest
 from crosstalk.observables.base import Entry, observables
 from crosstalk.spec import Spec
@@ -307,6 +307,24 @@ class Planner:
             "ion with ghosts": part(parts.ion, [ion], rest, "ion with ghosts"),
         }
 
+    def bulk(self, name: str, level: str) -> Spec:
+        """A crystal with its cell and positions relaxed at a level."""
+        crystal, relax = self.config.crystals[name], self.tier.lattices
+        assert relax is not None
+        settings = {
+            "crystal": crystal_settings(self.config, crystal),
+            "symmetry_angstrom": crystal.symmetry_angstrom,
+            "relax": relax.model_dump(exclude={"level"}),
+        } | ({"layered": True} if crystal.layered else {})
+        about = self._crystal_cost(name, level, costs.CELL_STEPS)
+        return self.add("bulk_relax", level, settings, {}, label=f"{name} at {level}", **about)
+
+    def crystal_energy(self, bulk: Spec, name: str, level: str, part: str) -> Spec:
+        """Energy of a relaxed crystal ("crystal"), or of one of its layers alone ("layer")."""
+        settings, about = {"index": 0, "part": part}, self._crystal_cost(name, level)
+        label = f"{name} at {level}: {part}"
+        return self.add("crystal_energy", level, settings, {"geometry": bulk}, label=label, **about)
+
     def _slab(self, name: str) -> Spec:
         """The relaxed primitive slab of a surface."""
         surface, tier = self.config.surfaces[name], self.tier.slabs
@@ -316,7 +334,11 @@ class Planner:
         engine = self.config.levels[tier.level].engine if tier.level else "none"
         seconds, memory = {"gpaw": (600.0, 2500), "xtb": (5.0, 500)}.get(engine, (1.0, 300))
         about: dict[str, Any] = {"cost_s": seconds, "memory_mb": memory}
-        spec = self.add("slab", tier.level, {"surface": built, "relax": relax}, {}, label=name, **about)
+        inputs = {}
+        if (bulk := getattr(surface, "bulk", None)) is not None:
+            assert self.tier.lattices is not None
+            inputs["bulk"] = self.bulk(bulk, self.tier.lattices.level)
+        spec = self.add("slab", tier.level, {"surface": built, "relax": relax}, inputs, label=name, **about)
         self.boxes[spec.key] = self._box(name, (1, 1), 0)
         return spec
 
@@ -408,6 +430,11 @@ class Planner:
         vacuum = place.vacuum_angstrom + costs.ADSORBATE_HEIGHT if n_adsorbate else costs.SLAB_VACUUM
         height = facts["thickness_angstrom"] + vacuum
         return costs.Box(int(facts["n_atoms"]) * lateral, n_adsorbate, facts["area_angstrom2"] * lateral, height)
+
+    def _crystal_cost(self, name: str, level: str, factor: float = 1.0) -> dict[str, Any]:
+        crystal, model = crystal_settings(self.config, self.config.crystals[name]), self.config.levels[level]
+        seconds = costs.crystal_energy_s(crystal["cell"], len(crystal["symbols"]), model.identity())
+        return {"cost_s": seconds * factor, "memory_mb": 1500}
 
     def _surface_cost(self, level: str, box: costs.Box, factor: float = 1.0) -> dict[str, Any]:
         model = self.config.levels[level]

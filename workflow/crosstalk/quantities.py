@@ -4,6 +4,7 @@ A name carries its unit. `decimals` is the precision with which a record stores 
 means, and above the noise of summation order, so that the same spec gives the same bytes.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,40 @@ QUANTITIES = _declare(
         "terms of the BEEF-vdW energy whose coefficients its ensemble varies: 30 of exchange, LDA and PBE correlation",
         ("32",),
     ),
+    # bulk crystals
+    Quantity(
+        "lattice_a_angstrom",
+        "Angstrom",
+        "length of the first vector of the crystal's cell, in the setting of its file",
+        decimals=5,
+    ),
+    Quantity("lattice_b_angstrom", "Angstrom", "length of the second vector", decimals=5),
+    Quantity("lattice_c_angstrom", "Angstrom", "length of the third vector", decimals=5),
+    Quantity("lattice_alpha_deg", "deg", "angle between the second and third vector", decimals=3),
+    Quantity("lattice_beta_deg", "deg", "angle between the first and third vector", decimals=3),
+    Quantity("lattice_gamma_deg", "deg", "angle between the first and second vector", decimals=3),
+    Quantity("formula_volume_angstrom3", "Angstrom^3", "volume of the crystal for each formula unit", decimals=4),
+    Quantity(
+        "interlayer_angstrom", "Angstrom", "mean distance of neighbouring layers of a layered crystal", decimals=5
+    ),
+    Quantity(
+        "max_stress_ev_per_angstrom3",
+        "eV/Angstrom^3",
+        "largest component, by size, of the corrected stress that the cell was relaxed by",
+        decimals=7,
+    ),
+    Quantity(
+        "pulay_pressure_ev_per_angstrom3",
+        "eV/Angstrom^3",
+        "pressure that the stress lacked for want of plane waves, by energies of strained cells; the cell is corrected for it",
+        decimals=6,
+    ),
+    Quantity(
+        "energy_stress_ev_per_angstrom3",
+        "eV/Angstrom^3",
+        "largest component, by size, of the stress from energies of strained cells (cutoff kept) at the relaxed cell",
+        decimals=6,
+    ),
     # poses
     Quantity(
         "pose_energies_ev",
@@ -180,6 +215,13 @@ QUANTITIES = _declare(
         "height_angstrom", "Angstrom", "lowest nucleus of the adsorbate above the highest of the slab", decimals=3
     ),
     # tables
+    Quantity("energy_per_atom_ev", "eV", "total energy of a crystal for each atom; zero is the engine's own"),
+    Quantity(
+        "layer_binding_per_atom_ev",
+        "eV",
+        "E(one layer alone) - E(layered crystal), each for one atom: what it takes to part all layers; positive = bound",
+    ),
+    Quantity("layer_dispersion_per_atom_ev", "eV", "dispersion part of layer_binding_per_atom_ev"),
     Quantity("ip_vertical_ev", "eV", "E(cation at the neutral's geometry) - E(neutral); positive"),
     Quantity("e_bind_ev", "eV", "E(ion) + E(remainder) - E(whole), all relaxed; positive = bound"),
     Quantity("e_bind_kcal_mol", "kcal/mol", "e_bind_ev in kcal/mol", decimals=3),
@@ -263,13 +305,14 @@ def rounded(name: str, value: Any) -> Any:
     return result.tolist()
 
 
-def combine(name: str, terms: Sequence[tuple[float, "Record"]]) -> float:
+def combine(name: str, terms: Sequence[tuple[float, "Record"]], plane: bool = False) -> float:
     """Sum of coefficient * quantity `name` over records that were computed alike.
 
     The one place where energies are subtracted. Raises UnlikeError when the records differ in level, environment,
-    physics revision or (periodic systems) in cell or k-points.
+    physics revision or (periodic systems) in cell or k-points. `plane`: the cells need to agree in their first two vectors
+    only, for a layer alone and the crystal that it is from (plane waves of one cutoff; the k-points follow from the cell).
     """
-    _refuse_unlike(name, terms)
+    _refuse_unlike(name, terms, plane)
     return float(sum(coefficient * record.quantities[name] for coefficient, record in terms))
 
 
@@ -280,11 +323,13 @@ def combine_lists(name: str, terms: Sequence[tuple[float, "Record"]]) -> list[fl
     return [float(x) for x in np.atleast_1d(total)]
 
 
-def _refuse_unlike(name: str, terms: Sequence[tuple[float, "Record"]]) -> None:
+def _refuse_unlike(name: str, terms: Sequence[tuple[float, "Record"]], plane: bool = False) -> None:
     reference = terms[0][1]
     for _, record in terms[1:]:
         for what, mine in reference.likeness().items():
             theirs = record.likeness().get(what)
+            if plane and what == "cell" and mine and theirs:
+                mine, theirs = (json.loads(cell)[:2] for cell in (mine, theirs))
             if theirs != mine:
                 raise UnlikeError(
                     f"refused to subtract {name}: '{reference.spec.label}' and '{record.spec.label}' differ in {what}: {mine} against {theirs}"

@@ -25,7 +25,12 @@ hessian          charge, multiplicity, level, environment, index, fmax_ev_per_an
 orbitals         as molecule_energy; artefacts: cube files of the frontier orbitals
 molecule_energy  charge, multiplicity, level, environment (null | {model, epsilon}), index, real_atoms (null = all),
                  ghost_atoms ([]), partner (optional: atoms whose spin is asked for); input geometry
-slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below}
+bulk_relax       crystal {symbols, cell, scaled_positions}, symmetry_angstrom (tolerance of its space group), level, relax
+                 {fmax_ev_per_angstrom, max_stress_ev_per_angstrom3, max_steps}, layered (optional, true: distance of layers too).
+                 Structure: the crystal in the cell of its file, relaxed within its space group
+crystal_energy   level, index (0), part ("crystal" | "layer", one layer of it alone); input geometry (bulk_relax)
+slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below};
+                 input bulk (optional, bulk_relax: the lattice that the surface's settings leave out)
 poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fmax_ev_per_angstrom, max_steps}, repeat [n, m],
                  vacuum_angstrom, level (xtb); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
                  same box, then the poses from the lowest up; tag 1 marks the adsorbate
@@ -81,7 +86,8 @@ class Step:
 
 #: What builds slabs, beside `structures.slabs`.
 _BUILDING = tuple(
-    f"structures.{name}" for name in ("frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion")
+    f"structures.{name}"
+    for name in ("frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion", "crystals")
 )
 
 _STEPS = [
@@ -106,6 +112,10 @@ _STEPS = [
          ("engines.pyscf_orbitals", "structures.envelope", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections")),
     Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
          ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections")),
+    Step("bulk_relax", "relax_crystals", 1, {"gpaw": "crosstalk.engines.gpaw_bulk:bulk_relax"},
+         ("engines.gpaw_bulk", "engines.gpaw", "engines.gpaw_relax", "structures.crystals", "structures.frame")),
+    Step("crystal_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_bulk:crystal_energy"},
+         ("engines.gpaw_bulk", "engines.gpaw", "structures.crystals", "structures.frame")),
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw_relax:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
          ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},

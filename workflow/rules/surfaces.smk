@@ -1,8 +1,31 @@
-"""Surfaces: slabs, and periodic energies with work functions and band edges."""
+"""Surfaces: crystals, slabs, and periodic energies with work functions and band edges."""
+
+
+rule relax_crystals:
+    # IN   nothing but the spec of the crystal
+    # OUT  the crystal, its cell and positions relaxed
+    input:
+        CAMPAIGN.inputs("relax_crystals"),
+    output:
+        "results/jobs/relax_crystals/{job}.json",
+    log:
+        "results/logs/relax_crystals/{job}.log",
+    priority: 30
+    conda:
+        "../../envs/surfaces.yaml"
+    threads: CAMPAIGN.ranks("relax_crystals")
+    resources:
+        mem_mb=CAMPAIGN.memory_mb("relax_crystals"),
+        runtime=CAMPAIGN.minutes("relax_crystals"),
+    params:
+        specs=CAMPAIGN.specs("relax_crystals"),
+        options=CAMPAIGN.options,
+    shell:
+        "crosstalk run {params.options} --ranks {threads} --job {output} --log {log} --specs {params.specs:q}"
 
 
 rule build_slabs:
-    # IN   nothing but the spec of the surface
+    # IN   nothing but the spec of the surface, or a relaxed crystal that it is cut from
     # OUT  the primitive slab, built and relaxed
     input:
         CAMPAIGN.inputs("build_slabs"),
@@ -25,7 +48,7 @@ rule build_slabs:
 
 
 rule compute_surfaces:
-    # IN   slabs or adsorption systems
+    # IN   slabs, adsorption systems or crystals
     # OUT  energies, work functions and band edges
     input:
         CAMPAIGN.inputs("compute_surfaces"),

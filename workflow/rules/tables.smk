@@ -14,6 +14,7 @@ rule tabulate:
         f"results/{CAMPAIGN.name}/tables/surfaces.csv",
         f"results/{CAMPAIGN.name}/tables/redox.csv",
         f"results/{CAMPAIGN.name}/tables/convergence.csv",
+        f"results/{CAMPAIGN.name}/tables/lattices.csv",
         f"results/{CAMPAIGN.name}/tables/reactions.csv",
         f"results/{CAMPAIGN.name}/tables/slabs.csv",
         f"results/{CAMPAIGN.name}/tables/validation.csv",

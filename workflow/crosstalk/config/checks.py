@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from crosstalk.config import known
 from crosstalk.config import models as m
+from crosstalk.config.crystals import cell_level, check_crystals, unfit_bulk, without_relaxation
 from crosstalk.config.load import Config, _messages
 from crosstalk.config.problems import twins, unknown
 from crosstalk.config.select import groups, resolve
@@ -21,16 +22,8 @@ def check(config: Config) -> list[str]:
     """All problems, one line each: file, entry, key, what is allowed, nearest spelling."""
     problems: list[str] = []
     for part in (
-        _species,
-        _reactions,
-        _surfaces,
-        _glasses,
-        _levels,
-        _tiers,
-        _campaigns,
-        check_references,
-        check_claims,
-    ):
+        _species, _reactions, check_crystals, _surfaces, _glasses, _levels, _tiers, _campaigns, check_references, check_claims,
+    ):  # fmt: skip
         problems += part(config)
     if not problems:  # needs names that resolve
         problems += _elements(config)
@@ -142,6 +135,9 @@ def _surfaces(config: Config) -> Iterator[str]:
     for name, surface in config.surfaces.items():
         where = f"surfaces.yaml: surfaces '{name}'"
         settings = surface.builder_settings()
+        if text := unfit_bulk(where, surface, config):
+            yield text
+            continue
         for key in ("crystal", "structure"):
             if key in settings:
                 try:
@@ -151,10 +147,11 @@ def _surfaces(config: Config) -> Iterator[str]:
         if isinstance(surface, m.CleavedCrystal):
             if not any(surface.miller):
                 yield f"{where}: key 'miller': [0, 0, 0] is no plane"
-            elements = settings["crystal"]["symbols"] if isinstance(settings["crystal"], dict) else []
+            given = settings.get("crystal")
+            elements = given["symbols"] if isinstance(given, dict) else []
             for element in set(elements) - set(surface.caps):
                 yield f"{where}: key 'caps': no cap for {element}; allowed: H, OH"
-        identities[name] = [settings, list(surface.repeat), surface.vacuum_angstrom]
+        identities[name] = [settings, getattr(surface, "bulk", None), list(surface.repeat), surface.vacuum_angstrom]
         readable = not any(isinstance(settings.get(key), str) for key in ("crystal", "structure"))
         if readable and (text := slab_facts(config, surface)["problem"]):
             yield f"{where}: {text}"
@@ -195,6 +192,8 @@ def _tiers(config: Config) -> Iterator[str]:
         parts: list[tuple[str, str | None, tuple[str, ...]]] = [("conformers", tier.conformers.level, ("xtb",))]
         if tier.geometry:
             parts.append(("geometry", tier.geometry.level, ("pyscf",)))
+        if tier.lattices:
+            parts.append(("lattices", tier.lattices.level, ("gpaw",)))
         if tier.slabs:
             parts.append(("slabs", tier.slabs.level, ("gpaw", "xtb")))
         if tier.poses:
@@ -241,6 +240,8 @@ def _level_fits(where: str, level: str, engines: tuple[str, ...], config: Config
         yield unknown(where, "level", level, config.levels)
         return
     model = config.levels[level]
+    if where.endswith((": lattices", "observables.lattices.levels")):
+        yield from cell_level(where, level, model)
     if model.engine not in (*engines, "fake"):
         fitting = [n for n, other in config.levels.items() if other.engine in engines]
         yield f"{where}: level '{level}' is for {model.engine}; this needs {' or '.join(engines)}: {', '.join(fitting) or 'none'}"
@@ -279,10 +280,8 @@ def _section(
     if table not in tier.observables:
         yield f"{where}: tier '{campaign.tier}' has no settings for it (levels.yaml: tiers '{campaign.tier}': observables)"
         return
-    needed = {"adsorption": ("slabs", "poses"), "convergence": ("slabs", "poses"), "surfaces": ("slabs",)}.get(
-        table, ()
-    )
-    for part in needed:
+    needs = {"adsorption": ("slabs", "poses"), "convergence": ("slabs", "poses"), "surfaces": ("slabs",), "lattices": ("lattices",)}  # fmt: skip
+    for part in needs.get(table, ()):
         if getattr(tier, part) is None:
             yield f"{where}: tier '{campaign.tier}' has no section '{part}', which {table} needs"
     for key in section:
@@ -300,6 +299,10 @@ def _section(
             yield unknown(f"{where}: key '{key}'", f"{kind} or group", item, allowed)
         if not bad and wanted:
             names[key] = resolve(entries, wanted)
+    for name in without_relaxation(
+        tier, names.get("surfaces", ()) if "surfaces" in observable.subjects else (), config
+    ):
+        yield f"{where}: surface '{name}' is cut from a relaxed crystal, but tier '{campaign.tier}' has no section 'lattices'"
     if set(names) == set(observable.subjects):
         settings, problems = _settings(table, tier.observables[table], where)
         if not problems:
@@ -345,4 +348,6 @@ def _elements_of(config: Config, kind: str, name: str) -> list[str]:
             if species.smiles
             else inline(config, species.geometry or "")["symbols"]
         )
+    if kind == "crystals":
+        return list(inline(config, config.crystals[name].file)["symbols"])
     return list(slab_facts(config, config.surfaces[name])["elements"])

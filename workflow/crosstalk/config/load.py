@@ -30,6 +30,7 @@ class Config:
     claims: dict[str, m.Claim]
     reactions: dict[str, m.Reaction] = field(default_factory=dict)
     glasses: dict[str, m.Glass] = field(default_factory=dict)
+    crystals: dict[str, m.Crystal] = field(default_factory=dict)
     structures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -118,6 +119,7 @@ def load(folder: Path | str = "config") -> Config:
         claims=files.get("claims", {}).get("claims", {}),
         reactions=files.get("reactions", {}).get("reactions", {}),
         glasses=files.get("glasses", {}).get("glasses", {}),
+        crystals=files.get("surfaces", {}).get("crystals", {}),
     )
     if readable:  # a file that cannot be read would only echo through all others
         problems += [line for line in checks.check(config) if not any(f"'{name}';" in line for name in broken)]
@@ -132,10 +134,12 @@ def _add_set(folder: Path, path: Path, files: dict[str, dict[str, Any]], problem
     if path.stem not in m.IN_SETS:
         problems.append(f"{name}: a set may hold {', '.join(m.IN_SETS)}{nearest(path.stem, m.IN_SETS)}")
         return
-    found = _typed(folder, name, m.FILES[path.stem], problems, broken).get(path.stem, {})
-    entries = files.setdefault(path.stem, {}).setdefault(path.stem, {})
-    problems += [f"{name}: duplicate name '{entry}': it is in another file too" for entry in found if entry in entries]
-    entries |= {entry: value for entry, value in found.items() if entry not in entries}
+    for key, found in _typed(folder, name, m.FILES[path.stem], problems, broken).items():
+        entries = files.setdefault(path.stem, {}).setdefault(key, {})
+        problems += [
+            f"{name}: duplicate name '{entry}': it is in another file too" for entry in found if entry in entries
+        ]
+        entries |= {entry: value for entry, value in found.items() if entry not in entries}
 
 
 def _typed(folder: Path, name: str, model: type[m.Model], problems: list[str], broken: set[str]) -> dict[str, Any]:
@@ -157,7 +161,8 @@ def _typed(folder: Path, name: str, model: type[m.Model], problems: list[str], b
             )
     for key, info in model.model_fields.items():
         if key not in data:
-            problems.append(f"{name}: the key '{key}' is missing")
+            if info.is_required():
+                problems.append(f"{name}: the key '{key}' is missing")
             continue
         value = data[key]
         arguments = getattr(info.annotation, "__args__", None)
@@ -217,11 +222,12 @@ def _messages(error: ValidationError, kind: Any, data: Any) -> Iterator[str]:
 
 def _unit_hint(names: list[str]) -> str:
     """`" (a number in eV)"` for a key whose name ends in a unit."""
-    units = {"_ev": "eV", "_angstrom": "Angstrom", "_k": "kelvin", "_ha": "hartree", "_per_angstrom": "1/Angstrom"}
+    units = {"_ev": "eV", "_angstrom": "Angstrom", "_k": "kelvin", "_ha": "hartree", "_per_angstrom": "1/Angstrom",
+             "_ev_per_angstrom": "eV/Angstrom", "_ev_per_angstrom3": "eV/Angstrom^3"}  # fmt: skip
     last = names[-1] if names else ""
     for suffix in sorted(units, key=len, reverse=True):
         if last.endswith(suffix):
-            return f" (a number in {'eV/Angstrom' if last.endswith('_ev_per_angstrom') else units[suffix]})"
+            return f" (a number in {units[suffix]})"
     return ""
 
 

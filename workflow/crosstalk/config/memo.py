@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
-_BUILDING = ("slabs", "frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion")
+_BUILDING = ("slabs", "frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion", "crystals")
 _ANSWERING = (
     "config/known.py",
     "config/structures.py",
+    "config/crystals.py",
     "engines/corrections.py",
     *(f"structures/{name}.py" for name in _BUILDING),
 )

@@ -3,7 +3,7 @@
 What is no physics (titles, groups, sources, DOIs, notes) is left out of `identity()`, so that editing it reruns nothing.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -107,32 +107,65 @@ class SurfaceBase(Described):
     insertion: Insertion | None = Field(None, description="put atoms in; null: none")
 
     def builder_settings(self) -> dict[str, Any]:
-        """What the slab builder needs: the primitive slab's identity. Keys that are null are no part of it."""
-        left_out = set(PROSE) | {"conductor", "repeat", "vacuum_angstrom"}
+        """What the slab builder needs: the primitive slab's identity. Keys that are null are no part of it.
+
+        Nor is `bulk`: the record of that crystal is an input of the slab.
+        """
+        left_out = set(PROSE) | {"conductor", "repeat", "vacuum_angstrom", "bulk"}
         return self.model_dump(mode="json", exclude=left_out, exclude_none=True)
 
 
-class GraphiteBasal(SurfaceBase):
+class CutFromBulk(SurfaceBase):
+    """A surface whose lattice is given, or is that of a crystal relaxed at the tier's level."""
+
+    #: Keys that say the lattice; `bulk` replaces all of them.
+    LATTICE: ClassVar[tuple[str, ...]] = ()
+
+    bulk: str | None = Field(
+        None,
+        description="crystal (section `crystals`) whose lattice, relaxed at the level of the tier's section `lattices`, the slab is cut from; null: as given",
+    )
+
+    @model_validator(mode="after")
+    def _one_lattice(self) -> "CutFromBulk":
+        given = [key for key in self.LATTICE if getattr(self, key) is not None]
+        if len(given) != (0 if self.bulk else len(self.LATTICE)):
+            raise ValueError(f"give either bulk, or {' and '.join(self.LATTICE)}")
+        return self
+
+
+class GraphiteLattice(CutFromBulk):
+    LATTICE = ("lattice_angstrom", "interlayer_angstrom")
+
+    lattice_angstrom: Positive | None = Field(None, description="in-plane lattice constant a; null: that of `bulk`")
+    interlayer_angstrom: Positive | None = Field(
+        None, description="distance of neighbouring layers (c/2); null: that of `bulk`"
+    )
+
+
+class GraphiteBasal(GraphiteLattice):
     builder: Literal["graphite_basal"]
-    lattice_angstrom: Positive = Field(description="in-plane lattice constant a")
-    interlayer_angstrom: Positive = Field(description="distance of neighbouring layers (c/2)")
     layers: Count = Field(description="number of AB-stacked layers")
 
 
-class GraphiteEdge(SurfaceBase):
+class GraphiteEdge(GraphiteLattice):
     builder: Literal["graphite_edge"]
-    lattice_angstrom: Positive = Field(description="in-plane lattice constant a")
-    interlayer_angstrom: Positive = Field(description="distance of neighbouring ribbons (c/2)")
     rows: int = Field(ge=2, description="zigzag rows between the two edges")
     stacking: Literal["AB", "AA"] = Field("AB", description="of the ribbons")
     termination: Literal["H", "OH", "O"] = Field(description="what saturates the atoms of the edge")
     lower_termination: Literal["H", "OH", "O"] | None = Field(None, description="of the lower edge; null: the same")
 
 
-class CleavedCrystal(SurfaceBase):
+class CleavedCrystal(CutFromBulk):
+    LATTICE = ("crystal",)
+
     builder: Literal["cleaved_crystal"]
-    crystal: str = Field(description="structure file of the bulk beside the config (CIF)")
-    miller: list[int] = Field(min_length=3, max_length=3, description="Miller indices of the surface")
+    crystal: str | None = Field(
+        None, description="structure file of the bulk beside the config (CIF); null: that of `bulk`"
+    )
+    miller: list[int] = Field(
+        min_length=3, max_length=3, description="Miller indices of the surface, in the cell of the structure file"
+    )
     layers: Count = Field(description="number of repeat units along the normal")
     caps: dict[str, Literal["H", "OH"]] = Field(description="element -> group that saturates its cut bonds")
 
@@ -141,6 +174,20 @@ class SlabFile(SurfaceBase):
     builder: Literal["file"]
     structure: str = Field(
         description="structure file of the slab beside the config (CIF, extended XYZ), normal along c"
+    )
+
+
+class Crystal(Described):
+    """A bulk crystal, whose cell and positions are relaxed within its space group."""
+
+    file: str = Field(
+        description="structure file of the measured crystal beside the config (CIF); lattice constants are told of its cell"
+    )
+    layered: bool = Field(
+        False, description="True: layers along the first two cell vectors; their distance and binding are told too"
+    )
+    symmetry_angstrom: Positive = Field(
+        0.01, description="how far positions in the file may be off its symmetry, Angstrom"
     )
 
 
@@ -324,6 +371,17 @@ class ConformerSearch(Model):
     max_steps: Count = 500
 
 
+class LatticeRelaxation(Model):
+    """Cells and positions of bulk crystals, by the stress of a large plane-wave cutoff."""
+
+    level: str = Field(description="level of the crystals that slabs are cut from (key `bulk` of a surface)")
+    fmax_ev_per_angstrom: Positive = 0.01
+    max_stress_ev_per_angstrom3: Positive = Field(
+        2e-4, description="largest component of the stress at convergence, eV/Angstrom^3 (2e-4 is 0.03 GPa)"
+    )
+    max_steps: Count = 60
+
+
 class SlabRelaxation(Model):
     level: str | None = Field(description="level of the relaxation; null: the slab as built")
     fmax_ev_per_angstrom: Positive = 0.05
@@ -357,6 +415,7 @@ class Tier(Model):
     thermochemistry: Thermochemistry | None = Field(
         None, description="frequencies and free energies; null: electronic energies alone"
     )
+    lattices: LatticeRelaxation | None = Field(None, description="how bulk crystals are relaxed; null: they are not")
     slabs: SlabRelaxation | None = None
     poses: PoseSearch | None = None
     observables: dict[str, dict[str, Any]] = Field(description="observable -> its settings (levels and environments)")
@@ -466,6 +525,7 @@ class SpeciesFile(Model):
 
 class SurfacesFile(Model):
     surfaces: dict[str, Surface]
+    crystals: dict[str, Crystal] = Field(default_factory=dict, description="bulk crystals, for lattices")
 
 
 class GlassesFile(Model):

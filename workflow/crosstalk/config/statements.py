@@ -14,6 +14,7 @@ NAMING = {
     "species": "species",
     "adsorbate": "species",
     "surface": "surfaces",
+    "crystal": "crystals",
     "reaction": "reactions",
     "level": "levels",
     "environment": "environments",

@@ -7,7 +7,7 @@ from typing import Any
 
 from crosstalk.config.load import Config
 from crosstalk.config.memo import remembered
-from crosstalk.config.models import Surface
+from crosstalk.config.models import Crystal, Surface
 from crosstalk.spec import canonical
 
 
@@ -16,8 +16,17 @@ def inline(config: Config, name: str) -> dict[str, Any]:
     return dict(_read(config.folder / name))
 
 
+def crystal_settings(config: Config, crystal: Crystal) -> dict[str, Any]:
+    """Symbols, cell and scaled positions of a bulk crystal's file."""
+    read = inline(config, crystal.file)
+    return {key: read[key] for key in ("symbols", "cell", "scaled_positions")}
+
+
 def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
-    """What the slab builder gets: the surface's settings, with the content of its structure file."""
+    """What the slab builder gets: the surface's settings, with the content of its structure file.
+
+    The lattice of a surface that is cut from a relaxed crystal is missing: it comes with the crystal's record.
+    """
     built = surface.builder_settings()
     if "crystal" in built:
         crystal = inline(config, built["crystal"])
@@ -30,8 +39,16 @@ def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
 
 def slab_facts(config: Config, surface: Surface) -> dict[str, Any]:
     """problem (why it cannot be built, empty when it can), and of the primitive slab: elements, n_atoms, area_angstrom2,
-    thickness_angstrom."""
+    thickness_angstrom. Of a surface that is cut from a relaxed crystal: with the lattice of that crystal's file."""
     built = slab_settings(config, surface)
+    if (bulk := getattr(surface, "bulk", None)) is not None:
+        from crosstalk.errors import CrosstalkError
+        from crosstalk.structures import crystals
+
+        try:
+            built = crystals.cut_from(built, crystals.atoms_of(crystal_settings(config, config.crystals[bulk])))
+        except CrosstalkError as error:
+            return {"problem": str(error)}
     return dict(remembered(f"surface {canonical(built)}", lambda: _build(built)))
 
 

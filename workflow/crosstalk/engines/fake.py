@@ -32,6 +32,11 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "energy_ev": (-9000, -8000), "dispersion_ev": (-0.3, 0), "homo_ev": (-12, -8), "lumo_ev": (-1, 2), "gap_ev": (8, 12),
         "lumo_extent_angstrom": (2, 6), "dipole_debye": (0, 6),
     },
+    "bulk_relax": {
+        "energy_ev": (-90, -80), "n_steps": (5, 20), "lattice_a_angstrom": (2, 6), "lattice_b_angstrom": (2, 6), "lattice_c_angstrom": (5, 7),
+        "interlayer_angstrom": (3, 4), "n_atoms": (4, 4), "formula_volume_angstrom3": (20, 40), "bulk_density_g_cm3": (2, 3),
+    },
+    "crystal_energy": {"energy_ev": (-90, -80), "dispersion_ev": (-1, 0), "n_atoms": (4, 4)},
     "slab": {"area_angstrom2": (20, 30), "n_atoms": (4, 20), "oh_per_nm2": (0, 5)},
     "poses": {"n_starts": (6, 6), "n_atoms": (40, 70)},
     "transplant": {"n_atoms": (40, 70)},
@@ -52,6 +57,8 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
     if "fail!" in spec.label:
         raise PhysicsFailure("not_converged", "the fake engine was asked to fail")
     quantities: dict[str, Any] = {name: random.uniform(*limits) for name, limits in RANGES[spec.step].items()}
+    if spec.step == "bulk_relax" and not spec.settings.get("layered"):
+        del quantities["interlayer_angstrom"]
     if spec.step == "hessian":
         quantities |= {
             "frequencies_cm1": sorted(random.uniform(100, 3000, 3)),
@@ -74,6 +81,9 @@ def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
         parts = smiles if isinstance(smiles, list) else [smiles]
         symbols = species.get("symbols") or [symbol for part in parts for symbol in symbols_of(part)]
         return [Atoms(symbols, positions=[[1.5 * i, 0, 0] for i in range(len(symbols))])]
+    if spec.step == "bulk_relax":
+        crystal = spec.settings["crystal"]
+        return [Atoms(crystal["symbols"], cell=crystal["cell"], scaled_positions=crystal["scaled_positions"], pbc=True)]
     if spec.step == "slab":
         return [Atoms("C2", positions=[[0, 0, 5], [0, 1.4, 5]], cell=[2.5, 2.5, 10], pbc=(True, True, False))]
     if spec.step == "poses":

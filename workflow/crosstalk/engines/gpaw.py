@@ -4,7 +4,7 @@ Energies are the ones extrapolated to zero electronic temperature (ASE's default
 smearing width drops out to second order; forces belong to the free energy, which differs by less than they are
 converged to. Dispersion is added by simple-dftd3 over real atoms, periodic in the plane only, and listed apart.
 
-In-plane reciprocal vectors b_i (2 pi included) get ceil(|b_i| / spacing) k-points, Gamma-centred; null is Gamma only.
+Reciprocal vectors b_i (2 pi included) of periodic directions get ceil(|b_i| / spacing) k-points, Gamma-centred; null is Gamma only.
 """
 
 import math
@@ -123,7 +123,7 @@ def parameters(
     }
     if mode == "lcao":
         chosen |= {"basis": level["basis"], "h": level["grid_spacing_angstrom"]}
-    if level["dipole_correction"]:
+    if level["dipole_correction"] and not atoms.pbc[2]:
         chosen["poissonsolver"] = {"dipolelayer": "xy"}
     if ghosts:
         chosen["setups"] = dict.fromkeys(ghosts, "ghost")
@@ -131,12 +131,12 @@ def parameters(
 
 
 def kpoints(atoms: "Atoms", spacing: float | None) -> tuple[int, int, int]:
-    """Numbers of k-points along the cell vectors; one along the normal."""
+    """Numbers of k-points along the cell vectors; one along a slab's normal."""
     if spacing is None:
         return (1, 1, 1)
     lengths = 2 * math.pi * np.linalg.norm(atoms.cell.reciprocal(), axis=1)
-    n, m = (max(1, math.ceil(round(float(length) / spacing, 6))) for length in lengths[:2])
-    return (n, m, 1)
+    n, m, o = (max(1, math.ceil(round(float(length) / spacing, 6))) for length in lengths)
+    return (n, m, o if atoms.pbc[2] else 1)
 
 
 def calculator(

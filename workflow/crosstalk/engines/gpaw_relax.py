@@ -21,7 +21,7 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     from crosstalk.structures import graphs, slabs
 
     settings = spec.settings
-    built = slabs.build(settings["surface"])
+    built = slabs.of_spec(spec, inputs)
     outcome = _relax(built, settings["level"], settings["relax"], folder)
     change = graphs.compare(built, outcome.structures[0])
     if change.status != "ok":

@@ -49,7 +49,7 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     from crosstalk.structures import graphs, slabs
 
     settings = spec.settings["relax"]
-    built = slabs.build(spec.settings["surface"])
+    built = slabs.of_spec(spec, inputs)
     moving = _tall(built)
     moving.set_constraint(FixAtoms(slabs.frozen(built, settings["freeze_below"])))
     moving.calc = Folded(_calculator(spec.settings["level"]), slabs.repeat_to(built, SUPERCELL))

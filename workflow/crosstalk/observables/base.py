@@ -37,7 +37,7 @@ class Observable:
     """A table: which calculations its rows need, and what it makes of their records.
 
     name      of the table, and of its section in campaigns and tiers
-    subjects  key of the campaign's section -> kind of config entry it names ("species" or "surfaces")
+    subjects  key of the campaign's section -> kind of config entry it names ("species", "surfaces", "crystals" or "reactions")
     engines   engines whose levels the tier may name under `levels`
     section   the tier's section
     columns   the table's columns, in order; numbers are declared quantities, the rest is text

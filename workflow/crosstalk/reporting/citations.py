@@ -30,7 +30,7 @@ def text(plan: Plan) -> str:
     names = {value for entry in plan.entries for value in entry.subject.values()}
     sources = [
         f"  {name}: {entry.source}"
-        for kind in (config.species, config.surfaces)
+        for kind in (config.species, config.surfaces, config.crystals)
         for name, entry in kind.items()
         if name in names and entry.source
     ]

@@ -31,6 +31,8 @@ def table(plan: Plan, store: Store) -> list[Row]:
         if frames and spec.engine != "fake":
             settings = spec.settings
             row |= description(frames[0], settings["surface"], settings["relax"]["freeze_below"])
+            if "bulk" in spec.inputs:
+                row["bulk_density_g_cm3"] = read(plan.specs[spec.inputs["bulk"]]).quantities.get("bulk_density_g_cm3")
             row["frozen_with_adsorbate"] = _held_with_adsorbate(plan, spec.key, frames[0])
         rows.append({column: row.get(column) for column in COLUMNS})
     return rows

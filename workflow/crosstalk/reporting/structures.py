@@ -82,14 +82,14 @@ class Picture:
 
 
 def pictures(plan: Plan, store: Store) -> list[Picture]:
-    """Molecules and ion pairs (no single atoms), bare slabs, and the best pose of every adsorption row."""
+    """Molecules and ion pairs (no single atoms), crystals, bare slabs, and the best pose of every adsorption row."""
     read = tables.reader(plan, store)
     found = []
     for name, spec in species_geometries(plan):
         atoms = geometry_of(spec, plan, store)
         if atoms is None or len(atoms) > 1:
             found.append(Picture(name, "molecule", atoms, tables.word(read(spec).status)))
-    for spec in (spec for spec in plan.specs.values() if spec.step == "slab"):
+    for spec in (spec for spec in plan.specs.values() if spec.step in ("bulk_relax", "slab")):
         atoms = geometry_of(spec, plan, store)
         found.append(
             Picture(spec.label, "slab", None if atoms is None else _wide(atoms), tables.word(read(spec).status))

@@ -20,13 +20,18 @@ _UNITS = {
     "kcal/mol": ("_kcal_mol", "kcal/mol"),
     "Angstrom": ("_angstrom", "Å"),
     "Angstrom^2": ("_angstrom2", "Å²"),
+    "Angstrom^3": ("_angstrom3", "Å³"),
+    "deg": ("_deg", "°"),
     "1/nm^2": ("_per_nm2", "1/nm²"),
     "g/cm^3": ("_g_cm3", "g/cm³"),
     "D": ("_debye", "D"),
     "eV/Angstrom": ("_ev_per_angstrom", "eV/Å"),
+    "eV/Angstrom^3": ("_ev_per_angstrom3", "eV/Å³"),
 }
 #: Digits of a number on the page, by unit; two for the rest.
-_DIGITS = {"eV": 3}
+_DIGITS = {"eV": 3, "eV/Angstrom^3": 4}
+#: Digits of columns that are known better than others of their unit.
+_FINE_DIGITS = {"lattice_a_angstrom": 3, "lattice_b_angstrom": 3, "lattice_c_angstrom": 3, "interlayer_angstrom": 3}
 #: No failures: what the plan asked for does not exist, or exists with a mark.
 _FINE = USABLE | {"absent"}
 _MOST_LISTED = 25
@@ -288,10 +293,11 @@ def _methods(plan: Plan, campaign: m.Campaign) -> list[str]:
             lines.append(f"- environment {name}: {environment.model}, relative permittivity {environment.epsilon:g}")
     tier = plan.config.tiers[campaign.tier]
     steps_used = {spec.step for spec in plan.specs.values()}
-    sections = {"conformers": tier.conformers, "geometry": tier.geometry, "slabs": tier.slabs, "poses": tier.poses}
+    sections = {"conformers": tier.conformers, "geometry": tier.geometry, "lattices": tier.lattices, "slabs": tier.slabs, "poses": tier.poses}  # fmt: skip
     needs = {
         "conformers": {"conformers", "ion_pairs"},
         "geometry": {"molecule_relax"},
+        "lattices": {"bulk_relax"},
         "slabs": {"slab"},
         "poses": {"poses"},
     }
@@ -397,7 +403,7 @@ def markdown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], digits: 
 def _shown(column: str, value: Any, digits: int) -> str:
     if value is None:
         return "–"
-    most = _DIGITS.get(QUANTITIES[column].unit, 2) if column in QUANTITIES else digits
+    most = _FINE_DIGITS.get(column, _DIGITS.get(QUANTITIES[column].unit, 2)) if column in QUANTITIES else digits
     return escape(tables.cell(column, tables.word(value) if column == "status" else value, most))
 
 

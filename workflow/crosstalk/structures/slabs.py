@@ -20,6 +20,7 @@ from ase.neighborlist import natural_cutoffs, neighbor_list
 from crosstalk.errors import CrosstalkError, nearest
 from crosstalk.record import Outcome
 from crosstalk.structures.cleavage import cleaved_crystal
+from crosstalk.structures.crystals import cut_from
 from crosstalk.structures.dehydroxylation import dehydroxylated
 from crosstalk.structures.frame import ANGSTROM2_PER_NM2, BOND_FACTOR, VACUUM, area, enlarged, finish, in_box
 from crosstalk.structures.graphite import graphite_basal, graphite_edge
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from crosstalk.spec import Spec
     from crosstalk.steps import Input
 
-__all__ = ["BOND_FACTOR", "VACUUM", "build", "describe", "frozen", "in_box", "repeat_to", "slab"]
+__all__ = ["BOND_FACTOR", "VACUUM", "build", "describe", "frozen", "in_box", "of_spec", "repeat_to", "slab"]
 
 #: Setting shared by all builders -> what it does to the slab.
 CHANGES: dict[str, Callable[[Atoms, Any], Atoms]] = {
@@ -63,9 +64,15 @@ def build(surface: Mapping[str, Any]) -> Atoms:
     return atoms
 
 
+def of_spec(spec: "Spec", inputs: Mapping[str, "Input"]) -> Atoms:
+    """The slab that a spec of step `slab` describes, before any relaxation; its lattice may be that of a relaxed crystal."""
+    surface = spec.settings["surface"]
+    return build(cut_from(surface, inputs["bulk"].structures[0]) if "bulk" in inputs else surface)
+
+
 def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     """Step `slab` as built (level null): no relaxation, no energy."""
-    atoms = build(spec.settings["surface"])
+    atoms = of_spec(spec, inputs)
     return Outcome(quantities=describe(atoms), structures=[atoms])
 
 
