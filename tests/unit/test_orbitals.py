@@ -298,6 +298,14 @@ def test_the_figure_is_written_twice_alike_and_small(tmp_path, coarse):
     assert "<dc:date>" not in first[0].read_text()
 
 
+def test_many_species_make_many_pages():
+    items = [orbitals.Panel(f"chain {i}", "any", name) for i in range(2 * orbitals.ROWS + 1) for name in orbitals.NAMES]
+    pages = orbitals.pages(items)
+    assert [len(page) for page in pages] == [2 * orbitals.ROWS, 2 * orbitals.ROWS, 2]
+    assert [item for page in pages for item in page] == items
+    assert orbitals.pages([]) == [[]]
+
+
 def test_a_number_that_missed_a_gate_is_starred():
     item = orbitals.Panel("water", "level", "homo", None, None, -7.0, 0.1)
     assert "gate" not in words(orbitals.figure([item]))

@@ -6,6 +6,7 @@ line is the van der Waals envelope, and the share of the density outside of it i
 
 import hashlib
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ TITLE = "Frontier orbitals: level, and share of the density outside the van der 
 TILT = 38.0
 #: Inches: a page's width, the names of the species, heads of columns, a line below a panel, the foot.
 WIDTH, SIDE, HEAD, LINE, FOOT = 7.0, 0.28, 0.8, 0.13, 0.5
+#: Species on a page, at most.
+ROWS = 12
 #: The narrowest page, inches: the foot needs it.
 LEAST = 5.98
 #: Empty space around a row's orbitals and the least height of a row, Angstrom.
@@ -73,14 +76,27 @@ class Panel:
 
 
 def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
-    """Write folder/figures/orbitals.{svg,png}: every calculation of the step `orbitals` in the plan's order; of many, those
-    that there are."""
+    """Write folder/figures/orbitals.{svg,png}, and orbitals-2 and so on: every calculation of the step `orbitals` in the
+    plan's order; of many, those that there are."""
     found = [spec for spec in plan.specs.values() if spec.step == "orbitals"]
     if len(found) > figures.CROWDED:
         found = [spec for spec in found if store.find(spec) is not None] or found
     items = [panel(spec, name, plan, store) for spec in found for name in NAMES]
     warning = figures.WARNING if tables.is_fake(plan) else ""
-    return panels(items, Path(folder) / "figures" / "orbitals", warning)
+    target = Path(folder) / "figures"
+    for old in target.glob("orbitals-*"):  # pages of earlier plans
+        old.unlink()
+    names = itertools.chain(["orbitals"], (f"orbitals-{number}" for number in itertools.count(2)))
+    return [
+        path for name, page in zip(names, pages(items), strict=False) for path in panels(page, target / name, warning)
+    ]
+
+
+def pages(items: Sequence[Panel]) -> list[list[Panel]]:
+    """Panels by pages of at most ROWS species: a page of hundreds cannot be looked at, and takes gigabytes to draw."""
+    rows = list(dict.fromkeys(item.species for item in items))
+    parts = [set(rows[first : first + ROWS]) for first in range(0, max(len(rows), 1), ROWS)]
+    return [[item for item in items if item.species in part] for part in parts]
 
 
 def panel(spec: Spec, name: str, plan: Plan, store: Store) -> Panel:
