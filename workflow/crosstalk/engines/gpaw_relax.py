@@ -136,10 +136,9 @@ def relax(
         moving.positions[free] = x.reshape(-1, 3)
         if moving.calc is None:
             moving.calc = make(moving)
-        with Trajectory(trajectory, "a", moving) as written:
-            moving.get_forces()
-            written.write()
         point = seen(moving)
+        with Trajectory(trajectory, "a", moving) as written:
+            written.write()
         return point.energy, point.gradient
 
     def converged(point: Point) -> bool:

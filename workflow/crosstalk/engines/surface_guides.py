@@ -4,6 +4,7 @@ GFN1-xTB where it has an answer, springs where it has none. A guide decides how 
 where it ends: that is where the expensive forces vanish.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,10 +13,13 @@ from ase.calculators.calculator import CalculationFailed
 
 from crosstalk.engines import surface_hessian
 from crosstalk.engines.surface_optimiser import Internal, Surface
+from crosstalk.structures import slabs
 
 LEVEL = {"method": "GFN1-xTB", "accuracy": 1.0, "electronic_temperature_k": 300.0}
 #: Narrowest repeat in which the Gamma point is good enough for a guide, Angstrom.
 WIDTH = 8.0
+#: A surface cell that would need a repeat of more atoms is guided by springs: a guide has to cost less than what it saves.
+LARGEST_REPEAT = 60
 #: Springs of at least this force constant belong to bonds and angles, eV/Angstrom^2.
 BOND = 1.0
 
@@ -23,12 +27,14 @@ BOND = 1.0
 def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> tuple[Surface, Internal | None]:
     """GFN1-xTB over the coordinates of the atoms `free`, and the bonds and angles that it may be wrong about.
 
-    Springs, and nothing to correct in them, if it fails for the structure or at one of the points `known`.
+    Springs, and nothing to correct in them, if it is too much work, or fails for the structure or at one of the points `known`.
     """
-    tight_binding = _tight_binding(atoms, free)
-    start = atoms.positions[free].ravel()
-    if all(np.isfinite(tight_binding(x)[0]) for x in (start, *known)):
-        return tight_binding, bonds(atoms, free)
+    repeat = slabs.repeat_to(atoms, WIDTH) if (atoms.get_tags() == 0).any() else (1, 1)
+    if repeat == (1, 1) or math.prod(repeat) * len(atoms) <= LARGEST_REPEAT:
+        tight_binding = _tight_binding(atoms, free, repeat)
+        start = atoms.positions[free].ravel()
+        if all(np.isfinite(tight_binding(x)[0]) for x in (start, *known)):
+            return tight_binding, bonds(atoms, free)
     return springs(atoms, free), None
 
 
@@ -62,14 +68,12 @@ def springs(atoms: Atoms, free: np.ndarray) -> Surface:
     return surface
 
 
-def _tight_binding(atoms: Atoms, free: np.ndarray) -> Surface:
-    """GFN1-xTB in a repeat that is wide enough; infinite where its self-consistent field does not converge."""
+def _tight_binding(atoms: Atoms, free: np.ndarray, repeat: tuple[int, int]) -> Surface:
+    """GFN1-xTB at the Gamma point of a repeat; infinite where its self-consistent field does not converge."""
     from crosstalk.engines.xtb import calculator
     from crosstalk.engines.xtb_surfaces import Folded, tall
-    from crosstalk.structures import slabs
 
     probe = tall(atoms)
-    repeat = slabs.repeat_to(atoms, WIDTH) if (atoms.get_tags() == 0).any() else (1, 1)
     inner = calculator(LEVEL, 0, 1)
     probe.calc = inner if repeat == (1, 1) else Folded(inner, repeat)
 

@@ -19,10 +19,10 @@ Surface = Callable[[np.ndarray], tuple[float, np.ndarray]]
 #: Internal coordinates (k,) that the correction may pull along, and their derivatives (k, m).
 Internal = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-#: Longest move of an atom in a step, Angstrom: at first, at most, at least; its growth and its shrinking. Beyond it a wall
+#: Longest move of an atom in a step, Angstrom: at first, at most, at least; how it grows and shrinks. Beyond it a wall
 #: rises (eV/Angstrom^2), so that what is stiff finds its place while what is soft still travels.
 RADIUS, LARGEST, SMALLEST = 0.2, 0.5, 0.04
-GROW, SHRINK, WALL = 1.4, 0.5, 50.0
+GROW, REACHED, SHRINK, WALL = 1.4, 2.0, 0.5, 50.0
 #: A point that is higher than the lowest by more than this is a failure, eV.
 FAILED = 0.01
 #: Length of the process in units in which the model Hessian is one (root of eV).
@@ -158,14 +158,17 @@ def _pulls(designs: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 
 
 def trust(points: Sequence[Point]) -> float:
-    """Longest move of an atom (Angstrom) that the points so far justify: more after a descent, less after a failure."""
-    radius, lowest = RADIUS, points[0].energy
+    """Longest move of an atom (Angstrom) that the points so far justify.
+
+    More after a descent, but no more than a few times its way: short steps are those near the minimum. Half the way after a failure.
+    """
+    radius, lowest = RADIUS, points[0]
     for point in points[1:]:
-        if point.energy < lowest:
-            radius = min(LARGEST, GROW * radius)
-        elif point.energy > lowest + FAILED:
-            radius = max(SMALLEST, SHRINK * radius)
-        lowest = min(lowest, point.energy)
+        way = longest(point.x - lowest.x)
+        if point.energy < lowest.energy:
+            radius, lowest = max(SMALLEST, min(LARGEST, GROW * radius, REACHED * way)), point
+        elif point.energy > lowest.energy + FAILED:
+            radius = max(SMALLEST, SHRINK * min(radius, way))
     return radius
 
 
