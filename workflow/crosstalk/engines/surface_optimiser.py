@@ -1,10 +1,10 @@
 """Minimum of an expensive surface of potential energy with few gradients, guided by a cheap one.
 
-The surface is taken for the guide (a cheap method, or springs) plus a correction that is learnt from energies and gradients of
-the difference: constant pulls along bonds and angles, which turn with them, and a Gaussian process through what is left, in
-coordinates in which a model Hessian is the unit matrix. Every step minimises the sum within a trust radius of the lowest point
-so far and computes the expensive gradient there (Koistinen et al., J. Chem. Phys. 2017, 147, 152720, for processes on atoms;
-Garijo del Rio et al., Phys. Rev. B 2019, 100, 104103, for their minima).
+The surface is taken for the guide (a cheap method, or springs) plus a correction that is learnt from energies and
+gradients of the difference: constant pulls along bonds and angles, which turn with them, and a Gaussian process through
+what is left, in coordinates in which a model Hessian is the unit matrix. Every step minimises the sum within a trust radius
+of the last point that was no failure, and computes the expensive gradient there (Koistinen et al., J. Chem. Phys. 2017, 147,
+152720, for processes on atoms; Garijo del Rio et al., Phys. Rev. B 2019, 100, 104103, for their minima).
 The points so far are all that a resumed relaxation needs.
 
 Coordinates are vectors (m,) of the atoms that move, Angstrom; energies eV; gradients eV/Angstrom.
@@ -23,12 +23,13 @@ Internal = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 #: rises (eV/Angstrom^2), so that what is stiff finds its place while what is soft still travels.
 RADIUS, LARGEST, SMALLEST = 0.2, 0.5, 0.04
 GROW, REACHED, SHRINK, WALL = 1.4, 2.0, 0.5, 50.0
-#: A point that is higher than the lowest by more than this is a failure, eV.
-FAILED = 0.01
+#: A point that is higher than the one it was reached from by more than this is a failure, eV.
+FAILED = 0.02
 #: Length of the process in units in which the model Hessian is one (root of eV).
 LENGTH = 2.0
-#: Standard deviation of the noise in units of the process' own: a tight fit, with room for forces that are no exact derivatives.
-NOISE = 1e-3
+#: Standard deviations of the noise in values, eV, and in gradients, root of eV, for a process whose own is 1 eV. Energies on a
+#: real-space grid move with the atoms' places on it, by more than a relaxation's last steps gain: gradients are believed.
+VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
 #: Size of the pulls, eV/Angstrom, and of the forces that they leave to the process, root of eV.
 PULL, LEFT = 3.0, 0.05
 #: Points that the correction remembers, the last ones.
@@ -38,7 +39,7 @@ INNER_STEPS = 30
 INNER_SHARE = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
     """A geometry (m,) with the energy and the gradient (m,) of the expensive surface."""
 
@@ -88,7 +89,7 @@ def _covariance(points: np.ndarray) -> np.ndarray:
     bent = np.eye(d) / LENGTH**2 - across[..., :, None] * across[..., None, :]
     full[:, 1:, :, 1:] = (near[..., None, None] * bent).transpose(0, 2, 1, 3)
     matrix = full.reshape(n * (1 + d), -1)
-    matrix[np.diag_indices_from(matrix)] += np.tile(np.r_[NOISE, np.full(d, NOISE / LENGTH)], n) ** 2
+    matrix[np.diag_indices_from(matrix)] += np.tile(np.r_[VALUE_NOISE, np.full(d, GRADIENT_NOISE)], n) ** 2
     return matrix
 
 
@@ -112,8 +113,8 @@ def descend(
     cheap = [guide(point.x) for point in points]
     while not converged(points[-1]) and len(points) < max_points:
         model = corrected(guide, internal, points[-MEMORY:], cheap[-MEMORY:], units)
-        best = min(points, key=lambda point: point.energy)
-        x = nearby_minimum(model, best.x, curved, trust(points), INNER_SHARE * fmax)
+        here, radius = trust(points)
+        x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax)
         points.append(Point(x, *measure(x)))
         cheap.append(guide(x))
     return points
@@ -157,19 +158,19 @@ def _pulls(designs: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     return np.linalg.solve(normal, np.einsum("nmk,nm->k", designs, slopes) / LEFT**2)
 
 
-def trust(points: Sequence[Point]) -> float:
-    """Longest move of an atom (Angstrom) that the points so far justify.
+def trust(points: Sequence[Point]) -> tuple[Point, float]:
+    """The last point that was no failure, and the longest move of an atom from it (Angstrom) that the points so far justify.
 
     More after a descent, but no more than a few times its way: short steps are those near the minimum. Half the way after a failure.
     """
-    radius, lowest = RADIUS, points[0]
+    here, radius = points[0], RADIUS
     for point in points[1:]:
-        way = longest(point.x - lowest.x)
-        if point.energy < lowest.energy:
-            radius, lowest = max(SMALLEST, min(LARGEST, GROW * radius, REACHED * way)), point
-        elif point.energy > lowest.energy + FAILED:
+        way = longest(point.x - here.x)
+        if point.energy > here.energy + FAILED:
             radius = max(SMALLEST, SHRINK * min(radius, way))
-    return radius
+        else:
+            here, radius = point, max(SMALLEST, min(LARGEST, GROW * radius, REACHED * way))
+    return here, radius
 
 
 def nearby_minimum(
