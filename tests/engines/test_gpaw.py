@@ -1,13 +1,11 @@
-"""GPAW on two-atom slabs: work function, size consistency, the SCF's ladder, relaxations that survive a kill."""
+"""GPAW on two-atom slabs: work function, size consistency, the SCF's ladder, a relaxation."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from ase.calculators.emt import EMT
 
 from crosstalk.engines import gpaw, gpaw_relax
 from crosstalk.errors import EngineError, PhysicsFailure
@@ -121,45 +119,6 @@ def test_lcao_relaxes_a_bent_molecule_on_nothing(tmp_path: Path) -> None:
     assert outcome.quantities["max_force_ev_per_angstrom"] <= 0.1
     assert outcome.structures[0].get_distance(0, 1) < alone.get_distance(0, 1)
     assert (tmp_path / "relax.traj").exists()
-
-
-# -- relaxations without an SCF: what is tested is the bookkeeping ------------------------------------------------
-
-
-def bent() -> Atoms:
-    atoms = Atoms(
-        "Cu4", [[0, 0, 0], [2.5, 0, 0], [0, 2.7, 0], [1.2, 1.2, 2.2]], cell=[9, 9, 12], pbc=(True, True, False)
-    )
-    atoms.center()
-    return atoms
-
-
-def emt(atoms: Atoms) -> EMT:
-    return EMT()
-
-
-def test_a_killed_relaxation_goes_on(tmp_path: Path) -> None:
-    whole, steps = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.0, tmp_path / "whole.traj")
-    part, first = gpaw_relax.relax(bent(), emt, 0.01, 3, 0.0, tmp_path / "part.traj")
-    assert first == 3
-    assert not np.allclose(part.positions, whole.positions, atol=1e-3)
-    resumed, total = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.0, tmp_path / "part.traj")
-    assert total == steps
-    assert resumed.get_all_distances() == pytest.approx(whole.get_all_distances(), abs=1e-3)
-
-
-def test_a_cut_trajectory_is_no_obstacle(tmp_path: Path) -> None:
-    path = tmp_path / "cut.traj"
-    gpaw_relax.relax(bent(), emt, 0.01, 4, 0.0, path)
-    path.write_bytes(path.read_bytes()[:-40])
-    final, _ = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.0, path)
-    assert np.linalg.norm(final.get_forces(), axis=1).max() <= 0.01
-
-
-def test_frozen_atoms_stay(tmp_path: Path) -> None:
-    final, _ = gpaw_relax.relax(bent(), emt, 0.01, 100, 0.5, tmp_path / "frozen.traj")
-    assert np.array_equal(final.positions[:3], bent().positions[:3])
-    assert not np.allclose(final.positions[3], bent().positions[3])
 
 
 # -- the ensemble, charges and ghosts on two atoms ------------------------------------------------------------------

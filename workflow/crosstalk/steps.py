@@ -90,6 +90,9 @@ _BUILDING = tuple(
     for name in ("frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion", "crystals")
 )
 
+#: How surfaces relax in few gradients.
+_DESCENT = ("engines.surface_optimiser", "engines.surface_hessian", "engines.surface_guides")
+
 _STEPS = [
     Step("conformers", "search_conformers", 2, {"xtb": "crosstalk.engines.xtb_search:conformers"},
          ("engines.xtb", "engines.xtb_search", "structures.molecules", "structures.conformers", "structures.graphs")),
@@ -117,13 +120,13 @@ _STEPS = [
     Step("crystal_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_bulk:crystal_energy"},
          ("engines.gpaw_bulk", "engines.gpaw", "structures.crystals", "structures.frame")),
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw_relax:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
-         ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
+         ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", *_DESCENT, "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},
-         ("engines.xtb", "engines.xtb_surfaces", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
+         ("engines.xtb", "engines.xtb_surfaces", "engines.surface_hessian", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
     Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
          ("structures.transplants", "structures.poses")),
-    Step("surface_relax", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
-         ("engines.gpaw", "engines.gpaw_relax", "structures.graphs", "structures.slabs", "structures.frame")),
+    Step("surface_relax", "relax_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
+         ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame")),
     Step("surface_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
          ("engines.gpaw", "engines.gpaw_analysis")),
     Step("pose_ensemble", "place_adsorbates", 1, {"none": "crosstalk.structures.pose_ensembles:pose_ensemble"},

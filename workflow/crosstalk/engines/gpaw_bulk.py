@@ -17,7 +17,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from crosstalk.engines.gpaw import calculator, climb, dispersion
-from crosstalk.engines.gpaw_relax import _frames, _with_dispersion
+from crosstalk.engines.gpaw_relax import whole_frames, with_dispersion
 from crosstalk.record import Gate, Outcome, write_atomically
 from crosstalk.spec import canonical
 
@@ -117,7 +117,7 @@ def _energy(atoms: "Atoms", like: "Atoms", level: Mapping[str, Any], folder: Pat
     """Energy of a fixed structure with as many k-points as `like`, dispersion included (eV), and the rungs that its SCF climbed."""
 
     def attempt(rung: str) -> float:
-        return float(_with_dispersion(calculator(like, level, folder, rung), level).get_potential_energy(atoms))
+        return float(with_dispersion(calculator(like, level, folder, rung), level).get_potential_energy(atoms))
 
     return climb(attempt, level["mode"])
 
@@ -197,7 +197,6 @@ def relax_cell(
     calc       made for `atoms`: its k-points stay theirs, whatever becomes of the cell
     limits     fmax_ev_per_angstrom, max_stress_ev_per_angstrom3, max_steps
     tolerance  of the symmetry, Angstrom: the start is made exactly symmetric
-    A trajectory that was cut within a frame gives its last readable cell, and the count starts anew.
     """
     from ase.constraints import FixSymmetry
     from ase.io import Trajectory
@@ -206,11 +205,10 @@ def relax_cell(
     moving = _unbound(atoms)
     moving.set_constraint(FixSymmetry(moving, symprec=tolerance))
     own = moving.cell.array.copy()
-    frames, whole = _frames(trajectory)
+    frames = whole_frames(trajectory)
     if frames:
         moving.set_cell(frames[-1].cell, apply_constraint=False)
         moving.set_positions(frames[-1].positions, apply_constraint=False)
-    frames = frames if whole else []
     done = max(0, len(frames) - 1)
     moving.calc = calc
     with Trajectory(trajectory, "a" if frames else "w") as written:

@@ -58,7 +58,7 @@ def became(start: "Atoms", final: "Atoms") -> tuple[str, str]:
 
 
 def _relax(atoms: "Atoms", level: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> Outcome:
-    """Relax until the largest force is below the limit; a kill goes on from the trajectory in `folder`.
+    """Relax until `force_left` is below the limit; a kill goes on from the trajectory in `folder`.
 
     settings  fmax_ev_per_angstrom, max_steps, freeze_below (fraction of the slab's thickness held fixed, from below)
     """
@@ -66,12 +66,13 @@ def _relax(atoms: "Atoms", level: Mapping[str, Any], settings: Mapping[str, Any]
 
     def attempt(rung: str) -> tuple["Atoms", int]:
         def make(moving: "Atoms") -> Any:
-            return _with_dispersion(calculator(moving, level, folder, rung, symmetry=False), level)
+            return with_dispersion(calculator(moving, level, folder, rung, symmetry=False), level)
 
         return relax(atoms, make, limit, max_steps, settings["freeze_below"], folder / "relax.traj")
 
     (final, n_steps), rungs = climb(attempt, level["mode"])
-    force = float(np.linalg.norm(final.get_forces(), axis=1).max())
+    forces = final.get_forces()
+    force, left = float(np.linalg.norm(forces, axis=1).max()), force_left(final, forces)
     quantities = {
         "energy_ev": float(final.get_potential_energy()),
         "n_steps": n_steps,
@@ -81,14 +82,14 @@ def _relax(atoms: "Atoms", level: Mapping[str, Any], settings: Mapping[str, Any]
         quantities["dispersion_ev"] = float(dispersion(level).get_potential_energy(final))
     gates = [
         Gate("scf_converged", True, rungs[-1]),
-        Gate("geometry_converged", force <= limit, round(force, 4), limit, "eV/Angstrom"),
+        Gate("geometry_converged", left <= limit, round(left, 4), limit, "eV/Angstrom"),
     ]
     final.calc = None
     final.set_constraint()
     return Outcome(quantities=quantities, gates=gates, rungs=rungs, structures=[final])
 
 
-def _with_dispersion(calc: Any, level: Mapping[str, Any]) -> Any:
+def with_dispersion(calc: Any, level: Mapping[str, Any]) -> Any:
     """The calculator summed with dispersion where the level has it."""
     from ase.calculators.mixing import SumCalculator
 
@@ -96,47 +97,112 @@ def _with_dispersion(calc: Any, level: Mapping[str, Any]) -> Any:
 
 
 def relax(
-    atoms: "Atoms", make: Callable[["Atoms"], Any], fmax: float, max_steps: int, freeze_below: float, trajectory: Path
+    atoms: "Atoms",
+    make: Callable[["Atoms"], Any],
+    fmax: float,
+    max_steps: int,
+    freeze_below: float,
+    trajectory: Path,
+    guided: bool = True,
 ) -> tuple["Atoms", int]:
-    """A relaxed copy and the steps taken, those before a kill included. `make(atoms)` gives the calculator.
+    """A relaxed copy with its energy and forces, and the steps taken, those before a kill included.
 
-    A trajectory that was cut within a frame gives its last readable geometry, and the count starts anew.
+    make(atoms)  gives the calculator, which is only asked for when there is something left to compute
+    guided       by GFN1-xTB where it has an answer; else by springs alone
+    A relaxation that runs out of steps ends at its lowest point.
     """
+    from ase.calculators.singlepoint import SinglePointCalculator
     from ase.constraints import FixAtoms
     from ase.io import Trajectory
-    from ase.optimize import BFGS
+    from ase.parallel import world
 
+    from crosstalk.engines import surface_guides
+    from crosstalk.engines.surface_hessian import model_hessian
+    from crosstalk.engines.surface_optimiser import Point, descend
     from crosstalk.structures import slabs
 
+    held = slabs.frozen(atoms, freeze_below)
+    free = np.setdiff1d(np.arange(len(atoms)), held)
+    coordinates = (3 * free[:, None] + np.arange(3)).ravel()
     moving = atoms.copy()
-    frames, whole = _frames(trajectory)
-    if frames:
-        moving.positions = frames[-1].positions
-    frames = frames if whole else []
-    done = max(0, len(frames) - 1)
-    moving.set_constraint(FixAtoms(slabs.frozen(atoms, freeze_below)))
-    moving.calc = make(moving)
-    with Trajectory(trajectory, "a" if frames else "w", moving) as written:
-        optimiser = BFGS(moving, logfile=None)
-        if len(frames) > 1:
-            optimiser.replay_trajectory(frames)
-        for step, _ in enumerate(optimiser.irun(fmax=fmax, steps=max(0, max_steps - done))):
-            if step or not frames:  # the first frame of a resumed run is there already
-                written.write()
-    return moving, done + optimiser.nsteps
+    moving.set_constraint(FixAtoms(held))
+
+    def seen(frame: "Atoms") -> Point:
+        forces = frame.get_forces(apply_constraint=False)
+        return Point(frame.positions[free].ravel(), float(frame.get_potential_energy()), -forces[free].ravel())
+
+    def measure(x: np.ndarray) -> tuple[float, np.ndarray]:
+        world.broadcast(x, 0)  # ranks may differ in the last bit of what they decided
+        moving.positions[free] = x.reshape(-1, 3)
+        if moving.calc is None:
+            moving.calc = make(moving)
+        point = seen(moving)
+        with Trajectory(trajectory, "a", moving) as written:
+            written.write()
+        return point.energy, point.gradient
+
+    def converged(point: Point) -> bool:
+        return force_left(_at(atoms, free, point.x), _spread(point.gradient, free, atoms)) <= fmax
+
+    points = [seen(frame) for frame in whole_frames(trajectory)]
+    if not points:
+        start = atoms.positions[free].ravel()
+        points = [Point(start, *measure(start))]
+    if not converged(points[-1]) and len(points) <= max_steps:
+        known = [point.x for point in points]
+        guide = surface_guides.guide(atoms, free, known) if guided else (surface_guides.springs(atoms, free), None)
+        hessian = model_hessian(atoms)[np.ix_(coordinates, coordinates)]
+        points = descend(measure, *guide, points, hessian, converged, fmax, max_steps + 1)
+    last = points[-1] if converged(points[-1]) else min(points, key=lambda point: point.energy)
+    final = _at(moving, free, last.x)
+    forces = -_spread(last.gradient, free, atoms)
+    final.calc = SinglePointCalculator(final, energy=last.energy, forces=forces)
+    return final, len(points) - 1
 
 
-def _frames(trajectory: Path) -> tuple[list["Atoms"], bool]:
-    """Readable frames of a trajectory, and whether it is whole: a kill may have cut it in the middle of a frame."""
+def force_left(atoms: "Atoms", forces: np.ndarray) -> float:
+    """The largest force on an atom or, of a pose, along a rigid-body motion of the adsorbate; eV/Angstrom."""
+    from crosstalk.engines.surface_hessian import adsorbate, generalised_force
+
+    largest = float(np.linalg.norm(forces, axis=1).max())
+    mine = adsorbate(atoms)
+    return max(largest, generalised_force(atoms.positions[mine], forces[mine])) if mine.any() else largest
+
+
+def _at(atoms: "Atoms", free: np.ndarray, x: np.ndarray) -> "Atoms":
+    """A copy with the atoms `free` at coordinates x."""
+    copied = atoms.copy()
+    copied.positions[free] = x.reshape(-1, 3)
+    return copied
+
+
+def _spread(x: np.ndarray, free: np.ndarray, atoms: "Atoms") -> np.ndarray:
+    """Vectors (n, 3) on all atoms from those on the free ones; zero on the others."""
+    full = np.zeros((len(atoms), 3))
+    full[free] = x.reshape(-1, 3)
+    return full
+
+
+def whole_frames(trajectory: Path) -> list["Atoms"]:
+    """Whole frames of a trajectory. One that a kill cut in the middle of a frame is written anew without that frame."""
     from ase.io import Trajectory
+    from ase.parallel import world
 
     frames: list[Atoms] = []
-    if not trajectory.exists() or trajectory.stat().st_size == 0:
-        return frames, False
+    if not trajectory.exists():
+        return frames
     try:
         with Trajectory(trajectory) as reader:
             for index in range(len(reader)):
                 frames.append(reader[index])
+        return frames
     except (OSError, ValueError, KeyError, EOFError):
-        return frames, False
-    return frames, True
+        pass
+    world.barrier()
+    if world.rank == 0:
+        trajectory.unlink()
+    world.barrier()
+    with Trajectory(trajectory, "w") as written:
+        for frame in frames:
+            written.write(frame)
+    return frames

@@ -84,19 +84,24 @@ def _optimiser(atoms: Atoms, trajectory: Path | None) -> Any:
 def model_hessian(atoms: Atoms) -> np.ndarray:
     """Lindh's stretches between all pairs plus SOFT_MODE on the diagonal: (3n, 3n), eV/Angstrom^2."""
     n = len(atoms)
-    row = np.digitize(atoms.numbers, [3, 11])
     across = atoms.positions[:, None] - atoms.positions[None]
     squared = (across**2).sum(axis=2)
     np.fill_diagonal(squared, 1.0)
-    pair = row[:, None], row[None, :]
-    stretch = LINDH_STRETCH * np.exp(
-        np.minimum(LINDH_EXPONENT[pair] * (LINDH_DISTANCE[pair] ** 2 - squared / BOHR_ANGSTROM**2), 1.0)
-    )
+    stretch = LINDH_STRETCH * lindh_decay(atoms.numbers[:, None], atoms.numbers[None, :], squared / BOHR_ANGSTROM**2)
     np.fill_diagonal(stretch, 0.0)
     blocks = -(stretch / squared)[..., None, None] * across[..., :, None] * across[..., None, :]
     blocks[np.arange(n), np.arange(n)] = -blocks.sum(axis=1)
     hessian = blocks.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n) * HARTREE_EV / BOHR_ANGSTROM**2
     return hessian + SOFT_MODE * np.eye(3 * n)
+
+
+def lindh_decay(numbers: np.ndarray, others: np.ndarray, squared: np.ndarray) -> np.ndarray:
+    """How much of Lindh's force constants is left between atoms of these numbers at a squared distance (bohr^2).
+
+    No more than e: his formula grows without bound for atoms that are too near.
+    """
+    pair = np.digitize(numbers, [3, 11]), np.digitize(others, [3, 11])
+    return np.exp(np.minimum(LINDH_EXPONENT[pair] * (LINDH_DISTANCE[pair] ** 2 - squared), 1.0))
 
 
 def downhill(atoms: Atoms, level: Mapping[str, Any], charge: int, multiplicity: int) -> np.ndarray | None:

@@ -20,6 +20,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
+from crosstalk.engines.surface_hessian import RIGID, generalised_force, rigid_modes
 from crosstalk.errors import CrosstalkError, PhysicsFailure
 from crosstalk.record import Gate, Outcome, write_atomically
 
@@ -33,8 +34,6 @@ VACUUM = 20.0
 SUPERCELL = 9.0
 #: Diagonal of the start Hessian for slab atoms, eV/Angstrom^2: ASE's own choice.
 STIFF = 70.0
-#: Start Hessian for the adsorbate as a rigid body, eV/Angstrom^2 (of the atoms' common displacement, root mean square).
-RIGID = 0.3
 #: How a start can end, in the order of quantity `starts_by_class`.
 CLASSES = ("bound", "desorbed", "dissociated", "rearranged", "surface_changed", "unconverged", "failed")
 #: Longest step of an atom in a relaxation, Angstrom.
@@ -50,7 +49,7 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
 
     settings = spec.settings["relax"]
     built = slabs.of_spec(spec, inputs)
-    moving = _tall(built)
+    moving = tall(built)
     moving.set_constraint(FixAtoms(slabs.frozen(built, settings["freeze_below"])))
     moving.calc = Folded(_calculator(spec.settings["level"]), slabs.repeat_to(built, SUPERCELL))
     optimiser = BFGS(moving, logfile=None, maxstep=LONGEST_STEP)
@@ -137,7 +136,7 @@ def _relaxed(start: Atoms, level: Mapping[str, Any], height: float, fmax: float,
 
     from crosstalk.structures import graphs
 
-    moving = _tall(start, height)
+    moving = tall(start, height)
     moving.set_constraint(FixAtoms(np.flatnonzero(start.get_tags() == 0)))
     moving.calc = _calculator(level)
     optimiser = BFGS(moving, logfile=None, maxstep=LONGEST_STEP)
@@ -146,7 +145,7 @@ def _relaxed(start: Atoms, level: Mapping[str, Any], height: float, fmax: float,
     mine = start.get_tags() == 1
     try:
         for _ in optimiser.irun(fmax=0.0, steps=max_steps):
-            converged = _generalised_force(moving.positions[mine], moving.get_forces()[mine]) <= fmax
+            converged = generalised_force(moving.positions[mine], moving.get_forces()[mine]) <= fmax
             if converged:
                 break
         energy = float(moving.get_potential_energy())
@@ -166,30 +165,12 @@ def _hessian(start: Atoms) -> np.ndarray:
 
     mine = np.flatnonzero(start.get_tags() == 1)
     inner = model_hessian(start[mine])
-    modes = _rigid_modes(start.positions[mine])
+    modes = rigid_modes(start.positions[mine])
     others = np.eye(len(inner)) - modes.T @ modes
     hessian = STIFF * np.eye(3 * len(start))
     coordinates = (3 * mine[:, None] + np.arange(3)).ravel()
     hessian[np.ix_(coordinates, coordinates)] = others @ inner @ others + RIGID * modes.T @ modes
     return hessian
-
-
-def _rigid_modes(positions: np.ndarray) -> np.ndarray:
-    """Orthonormal translations and rotations of a body, as displacements of its atoms: (6, 3n); (5, 3n) when linear."""
-    centred = positions - positions.mean(axis=0)
-    axes = np.eye(3)
-    moves = [np.tile(axis, len(positions)) for axis in axes] + [np.cross(axis, centred).ravel() for axis in axes]
-    _, sizes, modes = np.linalg.svd(np.array(moves), full_matrices=False)
-    return modes[sizes > 1e-6 * sizes[0]]
-
-
-def _generalised_force(positions: np.ndarray, forces: np.ndarray) -> float:
-    """Largest of the forces on the atoms and those along the rigid-body modes, eV/Angstrom.
-
-    The latter are sums over the atoms: a molecule that stands where it wants to lie has small forces on every atom.
-    """
-    along = _rigid_modes(positions) @ forces.ravel()
-    return float(max(np.linalg.norm(forces, axis=1).max(), np.abs(along).max()))
 
 
 # -- all starts --------------------------------------------------------------------------------------------------
@@ -219,7 +200,7 @@ def _references(
     if path.exists():
         kept = json.loads(path.read_text())
         return kept["energy"], Atoms(conformers[0].symbols, kept["positions"])
-    clean = _tall(bare, height)
+    clean = tall(bare, height)
     clean.calc = _calculator(level)
     slab_energy = float(clean.get_potential_energy())
     found = []
@@ -292,7 +273,7 @@ def _calculator(level: Mapping[str, Any]) -> Any:
     return calculator(level, 0, 1)
 
 
-def _tall(atoms: Atoms, height: float | None = None) -> Atoms:
+def tall(atoms: Atoms, height: float | None = None) -> Atoms:
     """A bare copy in a cell of that height (None: its own plus VACUUM), periodic in three directions."""
     copied = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)
     cell = copied.cell.array

@@ -1,0 +1,161 @@
+"""From a pose of the filter to its relaxed energy in plane waves: ours against plain ASE BFGS in plane waves.
+
+    python benchmarks/poses.py              45 atoms: graphite-basal-1 + OPF(OCH3)2, the levels of tier standard; hours
+    python benchmarks/poses.py toy          10 atoms at a low cutoff: shows that the script works; minutes
+    python benchmarks/poses.py [toy] ours   one way alone; also: plain, guided (plane waves too, but our optimiser)
+
+Ours is what the workflow does: relaxed at the tier's level for geometries, then one single point in plane waves. All ways
+begin at the lowest published pose, stop at the same force on the atoms (ours at the same force along the adsorbate's rigid-body
+motions as well) and end with an energy at the same level: differences of energies are differences of adsorption energies, for
+slab and molecule are the same. Every way has RANKS processes to itself. Prints one markdown row for each.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RANKS = int(os.environ.get("RANKS", "2"))
+SURFACE, ADSORBATE, TIER = "graphite-basal-1", "OPF(OCH3)2", "standard"
+#: Of plain BFGS, which may need more than a tier allows.
+MOST_STEPS = 200
+
+
+def pose(toy: bool) -> Any:
+    """The lowest published pose."""
+    from crosstalk.record import read_extxyz
+
+    if toy:
+        return toy_pose()
+    published = ROOT / "results/published/quick"
+    for path in (published / "records/poses").glob("*.json"):
+        if json.loads(path.read_text()).get("spec", {}).get("label") == f"{ADSORBATE} on {SURFACE}":
+            return read_extxyz((published / f"structures/poses/{path.stem}.xyz").read_text())[2]
+    sys.exit(f"no published pose of {ADSORBATE} on {SURFACE}")
+
+
+def toy_pose() -> Any:
+    """H2, too long, above 2x2 graphene."""
+    from ase import Atoms
+
+    from crosstalk.structures import slabs
+
+    slab = slabs.in_box(slabs.graphite_basal(2.467, 3.35, 1), 7.0).repeat((2, 2, 1))
+    slab.set_tags(0)
+    hydrogen = Atoms("H2", [[0, 0, 0], [0.3, 0.1, 0.85]], tags=[1, 1])
+    hydrogen.positions += slab.positions.mean(axis=0)
+    hydrogen.positions += (0.2, 0.1, 2.8)
+    both = slab + hydrogen
+    both.center(vacuum=3.5, axis=2)
+    return both
+
+
+def levels(toy: bool) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Level of geometries, level of energies, settings of relaxations: of the tier, or of the toy."""
+    from crosstalk.config import load
+    from crosstalk.observables.adsorption import Settings
+
+    config = load(ROOT / "config")
+    adsorption = Settings(**config.tiers[TIER].observables["adsorption"])
+    assert adsorption.geometry is not None
+    geometry, energy = (config.levels[name].identity() for name in (adsorption.geometry.level, adsorption.levels[0]))
+    relax = {"fmax_ev_per_angstrom": adsorption.geometry.fmax_ev_per_angstrom, "max_steps": MOST_STEPS}
+    if toy:
+        geometry |= {"kpoint_spacing_per_angstrom": None}
+        energy |= {"kpoint_spacing_per_angstrom": None, "cutoff_ev": 200.0}
+        relax = {"fmax_ev_per_angstrom": 0.1, "max_steps": 6}
+    return geometry, energy, relax | {"freeze_below": adsorption.freeze_below, "index": 0}
+
+
+def ours(toy: bool, folder: Path) -> dict[str, float]:
+    """The two steps of the workflow."""
+    geometry, energy, relax = levels(toy)
+    found = step("surface_relax", pose(toy), {"level": geometry, **relax}, folder)
+    single = step("surface_energy", found.structures[0], {"level": energy, "index": 0}, folder / "single")
+    return told(found, single.quantities["energy_ev"])
+
+
+def guided(toy: bool, folder: Path) -> dict[str, float]:
+    """Our optimiser, all in plane waves."""
+    _, energy, relax = levels(toy)
+    found = step("surface_relax", pose(toy), {"level": energy, **relax}, folder)
+    return told(found, found.quantities["energy_ev"])
+
+
+def step(name: str, atoms: Any, settings: dict[str, Any], folder: Path) -> Any:
+    from crosstalk.spec import Spec
+    from crosstalk.steps import STEPS, Input, function
+
+    folder.mkdir(exist_ok=True)
+    spec = Spec(name, "gpaw", settings, {"geometry": "0"}, STEPS[name].revision)
+    return function(spec)(spec, {"geometry": Input(None, [atoms])}, folder)  # type: ignore[arg-type]
+
+
+def told(found: Any, energy: float) -> dict[str, float]:
+    gradients = found.quantities["n_steps"] + 1
+    return {"gradients": gradients, "energy": energy, "force": found.quantities["max_force_ev_per_angstrom"]}
+
+
+def plain(toy: bool, folder: Path) -> dict[str, float]:
+    """What a script from a tutorial does, with the same calculator."""
+    import numpy as np
+    from ase.calculators.mixing import SumCalculator
+    from ase.optimize import BFGS
+
+    from crosstalk.engines.gpaw import calculator, dispersion
+
+    _, energy, relax = levels(toy)
+    atoms = pose(toy)
+    atoms.pbc = (True, True, False)
+    atoms.calc = SumCalculator([calculator(atoms, energy, folder, "default", symmetry=False), dispersion(energy)])
+    optimiser = BFGS(atoms, logfile=None)
+    optimiser.run(fmax=relax["fmax_ev_per_angstrom"], steps=relax["max_steps"])
+    force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    return {"gradients": optimiser.nsteps + 1, "energy": float(atoms.get_potential_energy()), "force": force}
+
+
+def measured(way: str, toy: bool) -> dict[str, float]:
+    """One way in processes of its own, with its wall time."""
+    launcher = ["mpirun", "-n", str(RANKS), "--bind-to", "none", "--oversubscribe", "gpaw", "python"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        command = [*launcher, __file__, "worker", way, "toy" if toy else "full", folder]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        seconds = time.monotonic() - start
+    if done.returncode:
+        sys.exit(f"{way} ended with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-3000:]}")
+    answer = next(line for line in done.stdout.splitlines() if line.startswith("{"))
+    return json.loads(answer) | {"seconds": seconds}
+
+
+def main(arguments: list[str]) -> None:
+    toy = "toy" in arguments
+    ways = [way for way in arguments if way != "toy"] or ["ours", "plain"]
+    print("| way | s | gradients | largest force, eV/Angstrom | energy, eV |\n|---|---:|---:|---:|---:|", flush=True)
+    found = {}
+    for way in ways:
+        one = found[way] = measured(way, toy)
+        row = f"{one['seconds']:.0f} | {one['gradients']:.0f} | {one['force']:.3f} | {one['energy']:.4f}"
+        print(f"| {way} | {row} |", flush=True)
+    if {"ours", "plain"} <= set(found):
+        ratio = found["plain"]["seconds"] / found["ours"]["seconds"]
+        higher = 1000 * (found["ours"]["energy"] - found["plain"]["energy"])
+        print(f"\nOurs is {ratio:.1f} times as fast and ends {higher:+.0f} meV from plain BFGS.")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["worker"]:
+        from ase.parallel import world
+
+        result = globals()[sys.argv[2]](sys.argv[3] == "toy", Path(sys.argv[4]))
+        if world.rank == 0:
+            print(json.dumps(result), flush=True)
+    else:
+        main(sys.argv[1:])

@@ -1,0 +1,87 @@
+"""Cheap surfaces of potential energy that guide the relaxation of an expensive one (`surface_optimiser`).
+
+GFN1-xTB where it has an answer, springs where it has none. A guide decides how many gradients a relaxation takes and never
+where it ends: that is where the expensive forces vanish.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import CalculationFailed
+
+from crosstalk.engines import surface_hessian
+from crosstalk.engines.surface_optimiser import Internal, Surface
+from crosstalk.structures import slabs
+
+LEVEL = {"method": "GFN1-xTB", "accuracy": 1.0, "electronic_temperature_k": 300.0}
+#: Narrowest repeat in which the Gamma point is good enough for a guide, Angstrom.
+WIDTH = 8.0
+#: A surface cell that would need a repeat of more atoms is guided by springs: a guide has to cost less than what it saves.
+LARGEST_REPEAT = 60
+#: Springs of at least this force constant belong to bonds and angles, eV/Angstrom^2.
+BOND = 1.0
+
+
+def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> tuple[Surface, Internal | None]:
+    """GFN1-xTB over the coordinates of the atoms `free`, and the bonds and angles that it may be wrong about.
+
+    Springs, and nothing to correct in them, if it is too much work, or fails for the structure or at one of the points `known`.
+    """
+    repeat = slabs.repeat_to(atoms, WIDTH) if (atoms.get_tags() == 0).any() else (1, 1)
+    if repeat == (1, 1) or math.prod(repeat) * len(atoms) <= LARGEST_REPEAT:
+        tight_binding = _tight_binding(atoms, free, repeat)
+        start = atoms.positions[free].ravel()
+        if all(np.isfinite(tight_binding(x)[0]) for x in (start, *known)):
+            return tight_binding, bonds(atoms, free)
+    return springs(atoms, free), None
+
+
+def bonds(atoms: Atoms, free: np.ndarray) -> Internal:
+    """How much longer than in `atoms` the springs of bonds and angles are."""
+    network, start = surface_hessian.springs(atoms).stronger(BOND), atoms.positions.copy()
+    coordinates = (3 * free[:, None] + np.arange(3)).ravel()
+
+    def internal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        positions = start.copy()
+        positions[free] = x.reshape(-1, 3)
+        stretches, slopes = network.stretches(positions)
+        return stretches, slopes[:, coordinates]
+
+    return internal
+
+
+def springs(atoms: Atoms, free: np.ndarray) -> Surface:
+    """Springs at rest in the structure as it is, and anchors where they leave it free."""
+    network, held = surface_hessian.springs(atoms), surface_hessian.anchors(atoms)
+    start = atoms.positions.copy()
+
+    def surface(x: np.ndarray) -> tuple[float, np.ndarray]:
+        positions = start.copy()
+        positions[free] = x.reshape(-1, 3)
+        energy, gradient = network.energy(positions)
+        move = (positions - start).ravel()
+        pull = held @ move
+        return energy + 0.5 * float(move @ pull), (gradient + pull).reshape(-1, 3)[free].ravel()
+
+    return surface
+
+
+def _tight_binding(atoms: Atoms, free: np.ndarray, repeat: tuple[int, int]) -> Surface:
+    """GFN1-xTB at the Gamma point of a repeat; infinite where its self-consistent field does not converge."""
+    from crosstalk.engines.xtb import calculator
+    from crosstalk.engines.xtb_surfaces import Folded, tall
+
+    probe = tall(atoms)
+    inner = calculator(LEVEL, 0, 1)
+    probe.calc = inner if repeat == (1, 1) else Folded(inner, repeat)
+
+    def surface(x: np.ndarray) -> tuple[float, np.ndarray]:
+        probe.positions[free] = x.reshape(-1, 3)
+        try:
+            return float(probe.get_potential_energy()), -probe.get_forces()[free].ravel()
+        except CalculationFailed:
+            return np.inf, np.zeros_like(x)
+
+    return surface

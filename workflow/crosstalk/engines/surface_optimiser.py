@@ -1,0 +1,250 @@
+"""Minimum of an expensive surface of potential energy with few gradients, guided by a cheap one.
+
+The surface is taken for the guide (a cheap method, or springs) plus a correction that is learnt from energies and
+gradients of the difference: constant pulls along bonds and angles, which turn with them, and a Gaussian process through
+what is left, in coordinates in which a model Hessian is the unit matrix. Every step minimises the sum within a trust radius
+of the last point that was no failure, and computes the expensive gradient there (Koistinen et al., J. Chem. Phys. 2017, 147,
+152720, for processes on atoms; Garijo del Rio et al., Phys. Rev. B 2019, 100, 104103, for their minima).
+The points so far are all that a resumed relaxation needs.
+
+Coordinates are vectors (m,) of the atoms that move, Angstrom; energies eV; gradients eV/Angstrom.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Surface = Callable[[np.ndarray], tuple[float, np.ndarray]]
+#: Internal coordinates (k,) that the correction may pull along, and their derivatives (k, m).
+Internal = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+#: Longest move of an atom in a step, Angstrom: at first, at most, at least; how it grows and shrinks. Beyond it a wall
+#: rises (eV/Angstrom^2), so that what is stiff finds its place while what is soft still travels.
+RADIUS, LARGEST, SMALLEST = 0.2, 0.5, 0.04
+GROW, REACHED, SHRINK, WALL = 1.4, 2.0, 0.5, 50.0
+#: A point that is higher than the one it was reached from by more than this is a failure, eV.
+FAILED = 0.02
+#: Length of the process in units in which the model Hessian is one (root of eV).
+LENGTH = 2.0
+#: Standard deviations of the noise in values, eV, and in gradients, root of eV, for a process whose own is 1 eV. Energies on a
+#: real-space grid move with the atoms' places on it, by more than a relaxation's last steps gain: gradients are believed.
+VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
+#: Size of the pulls, eV/Angstrom, and of the forces that they leave to the process, root of eV.
+PULL, LEFT = 3.0, 0.05
+#: Points that the correction remembers, the last ones.
+MEMORY = 30
+#: Steps on the sum of guide and correction, and the share of the wanted force to which they converge.
+INNER_STEPS = 30
+INNER_SHARE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A geometry (m,) with the energy and the gradient (m,) of the expensive surface."""
+
+    x: np.ndarray
+    energy: float
+    gradient: np.ndarray
+
+
+class Process:
+    """Mean of a Gaussian process with squared-exponential kernel through values and gradients at points z (n, m).
+
+    Data and predictions of an isotropic kernel stay in the span of gradients and differences of the points, so all is
+    done there: 2n coordinates at most, whatever the number of atoms.
+    """
+
+    def __init__(self, z: np.ndarray, values: np.ndarray, gradients: np.ndarray):
+        self.origin, self.base = z[-1], float(values.max())
+        self.span = _basis(np.vstack([z[:-1] - z[-1], gradients]))
+        self.points = (z - self.origin) @ self.span
+        data = np.hstack([(values - self.base)[:, None], gradients @ self.span])
+        self.weights = np.linalg.solve(_covariance(self.points), data.ravel()).reshape(data.shape)
+
+    def __call__(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        across = (z - self.origin) @ self.span - self.points
+        near = np.exp(-0.5 * (across**2).sum(axis=1) / LENGTH**2)
+        own, slopes = self.weights[:, 0], self.weights[:, 1:]
+        along = near * (own + (across * slopes).sum(axis=1) / LENGTH**2)
+        gradient = (near @ slopes - along @ across) / LENGTH**2
+        return self.base + float(along.sum()), self.span @ gradient
+
+
+def _basis(vectors: np.ndarray) -> np.ndarray:
+    """Orthonormal columns that span the rows of `vectors`."""
+    left, sizes, _ = np.linalg.svd(vectors.T, full_matrices=False)
+    return left[:, sizes > 1e-9 * max(sizes[0], 1e-12)]
+
+
+def _covariance(points: np.ndarray) -> np.ndarray:
+    """Covariances of values and gradients at points (n, d), noise on the diagonal: (n (1 + d), n (1 + d))."""
+    n, d = points.shape
+    across = (points[:, None] - points[None]) / LENGTH**2
+    near = np.exp(-0.5 * LENGTH**2 * (across**2).sum(axis=2))
+    full = np.empty((n, 1 + d, n, 1 + d))
+    full[:, 0, :, 0] = near
+    full[:, 0, :, 1:] = near[..., None] * across
+    full[:, 1:, :, 0] = -(near[..., None] * across).transpose(0, 2, 1)
+    bent = np.eye(d) / LENGTH**2 - across[..., :, None] * across[..., None, :]
+    full[:, 1:, :, 1:] = (near[..., None, None] * bent).transpose(0, 2, 1, 3)
+    matrix = full.reshape(n * (1 + d), -1)
+    matrix[np.diag_indices_from(matrix)] += np.tile(np.r_[VALUE_NOISE, np.full(d, GRADIENT_NOISE)], n) ** 2
+    return matrix
+
+
+def descend(
+    measure: Surface,
+    guide: Surface,
+    internal: Internal | None,
+    known: Sequence[Point],
+    hessian: np.ndarray,
+    converged: Callable[[Point], bool],
+    fmax: float,
+    max_points: int,
+) -> list[Point]:
+    """The points of a relaxation, `known` ones (at least the start) first, until the last has `converged`.
+
+    hessian  positive definite (m, m): the metric of the correction, and where the minimisation of the sum begins
+    """
+    points, curved = list(known), hessian.copy()
+    curvatures, modes = np.linalg.eigh(hessian)
+    units = (modes * np.sqrt(curvatures)).T, modes / np.sqrt(curvatures)
+    cheap = [guide(point.x) for point in points]
+    while not converged(points[-1]) and len(points) < max_points:
+        model = corrected(guide, internal, points[-MEMORY:], cheap[-MEMORY:], units)
+        here, radius = trust(points)
+        x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax)
+        points.append(Point(x, *measure(x)))
+        cheap.append(guide(x))
+    return points
+
+
+def corrected(
+    guide: Surface,
+    internal: Internal | None,
+    points: Sequence[Point],
+    cheap: Sequence[tuple[float, np.ndarray]],
+    units: tuple[np.ndarray, np.ndarray],
+) -> Surface:
+    """The guide with what its values at the points, `cheap`, lack of theirs. `units`: matrices to unit coordinates and back."""
+    to_unit, from_unit = units
+    values = np.array([point.energy - energy for point, (energy, _) in zip(points, cheap, strict=True)])
+    slopes = np.array([from_unit.T @ (p.gradient - g) for p, (_, g) in zip(points, cheap, strict=True)])
+    strengths = np.zeros(0)
+    if internal is not None:
+        there = [internal(point.x) for point in points]
+        designs = np.array([(derivatives @ from_unit).T for _, derivatives in there])
+        strengths = _pulls(designs, slopes)
+        values -= np.array([coordinates @ strengths for coordinates, _ in there])
+        slopes -= designs @ strengths
+    process = Process(np.array([to_unit @ point.x for point in points]), values, slopes)
+
+    def surface(x: np.ndarray) -> tuple[float, np.ndarray]:
+        energy, gradient = guide(x)
+        more, slope = process(to_unit @ x)
+        energy, gradient = energy + more, gradient + to_unit.T @ slope
+        if internal is not None:
+            coordinates, derivatives = internal(x)
+            energy, gradient = energy + float(strengths @ coordinates), gradient + strengths @ derivatives
+        return energy, gradient
+
+    return surface
+
+
+def _pulls(designs: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """Constant pulls (k,) that explain slopes (n, m) best: ridge regression; designs (n, m, k) derive the coordinates."""
+    normal = np.eye(designs.shape[2]) / PULL**2 + np.einsum("nmk,nml->kl", designs, designs, optimize=True) / LEFT**2
+    return np.linalg.solve(normal, np.einsum("nmk,nm->k", designs, slopes) / LEFT**2)
+
+
+def trust(points: Sequence[Point]) -> tuple[Point, float]:
+    """The last point that was no failure, and the longest move of an atom from it (Angstrom) that the points so far justify.
+
+    More after a descent, but no more than a few times its way: short steps are those near the minimum. Half the way after a failure.
+    """
+    here, radius = points[0], RADIUS
+    for point in points[1:]:
+        way = longest(point.x - here.x)
+        if point.energy > here.energy + FAILED:
+            radius = max(SMALLEST, SHRINK * min(radius, way))
+        else:
+            here, radius = point, max(SMALLEST, min(LARGEST, GROW * radius, REACHED * way))
+    return here, radius
+
+
+def nearby_minimum(
+    surface: Surface, start: np.ndarray, curved: np.ndarray, radius: float, tolerance: float
+) -> np.ndarray:
+    """Where a cheap surface is lowest within about `radius` of `start` for each atom: damped BFGS, `curved` learns on the way."""
+    x, step = start, radius
+    energy, gradient = surface(x)
+    bent = np.zeros_like(curved)
+    for _ in range(INNER_STEPS):
+        pushed = gradient + _wall(x - start, radius)[1]
+        if longest(pushed) <= tolerance:
+            break
+        move = _move(curved + bent, pushed, step)
+        there, slope = surface(x + move)
+        if np.isfinite(there):
+            _learn(curved, move, slope - gradient)
+        if there + _wall(x + move - start, radius)[0] > energy + _wall(x - start, radius)[0]:
+            step = 0.5 * longest(move)
+            if step < 1e-4:
+                break
+            continue
+        x, energy, gradient, step = x + move, there, slope, min(2 * step, radius)
+        bent = _wall_hessian(x - start, radius)
+    return x
+
+
+def _wall(move: np.ndarray, radius: float) -> tuple[float, np.ndarray]:
+    """Energy and gradient of what keeps every atom within the radius."""
+    vectors = move.reshape(-1, 3)
+    lengths = np.linalg.norm(vectors, axis=1)
+    beyond = np.maximum(lengths - radius, 0.0)
+    outward = vectors / np.maximum(lengths, 1e-12)[:, None]
+    return 0.5 * WALL * float(beyond @ beyond), (WALL * beyond[:, None] * outward).ravel()
+
+
+def _wall_hessian(move: np.ndarray, radius: float) -> np.ndarray:
+    """Second derivatives of the wall along each atom's way out, which are all that is stiff in it."""
+    outward = np.zeros((len(move), len(move)))
+    for atom, vector in enumerate(move.reshape(-1, 3)):
+        if (length := float(np.linalg.norm(vector))) > radius:
+            here = slice(3 * atom, 3 * atom + 3)
+            outward[here, here] = WALL * np.outer(vector, vector) / length**2
+    return outward
+
+
+def longest(vector: np.ndarray) -> float:
+    """The longest of the vectors on the atoms."""
+    return float(np.linalg.norm(vector.reshape(-1, 3), axis=1).max())
+
+
+def _move(hessian: np.ndarray, gradient: np.ndarray, radius: float) -> np.ndarray:
+    """Newton's step; with a constant added to all curvatures where it would be longer than the radius."""
+    curvatures, modes = np.linalg.eigh(hessian)
+    along = gradient @ modes
+
+    def move(more: float) -> np.ndarray:
+        return -modes @ (along / (curvatures + more))
+
+    if longest(found := move(0.0)) <= radius:
+        return found
+    low, high = 0.0, 1.0
+    while longest(move(high)) > radius:
+        low, high = high, 2 * high
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if longest(move(middle)) > radius else (low, middle)
+    return move(high)
+
+
+def _learn(hessian: np.ndarray, move: np.ndarray, change: np.ndarray) -> None:
+    """BFGS in place, damped so that the matrix stays positive definite (Powell 1978)."""
+    expected = hessian @ move
+    model, seen = float(move @ expected), float(move @ change)
+    share = 1.0 if seen >= 0.2 * model else 0.8 * model / (model - seen)
+    mixed = share * change + (1 - share) * expected
+    hessian += np.outer(mixed, mixed) / float(move @ mixed) - np.outer(expected, expected) / model
