@@ -1,0 +1,1 @@
+"""Specs from names of config entries, molecules and surfaces apart. `crosstalk.plan` puts them to use."""

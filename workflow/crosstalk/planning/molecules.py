@@ -1,0 +1,233 @@
+"""Specs of molecules: searches, geometries, free energies, energies."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from crosstalk import costs
+from crosstalk.config import models as m
+from crosstalk.config.load import Config
+from crosstalk.config.structures import inline
+from crosstalk.planning.base import BasePlanner
+from crosstalk.spec import Spec
+from crosstalk.steps import STEPS
+from crosstalk.structures import molecules
+
+
+def _ionised(name: str, charge: int) -> str:
+    """Name of a species with an electron more (-1), less (+1), or as it is (0)."""
+    return name + {1: ", oxidised", -1: ", reduced", 0: ""}[charge]
+
+
+class MoleculePlanner(BasePlanner):
+    def __init__(self, config: Config, tier: m.Tier, engine: str | None = None):
+        super().__init__(config, tier, engine)
+        self.geometry = cache(self._geometry)
+        self.conformers = cache(self._conformers)
+
+    def _conformers(self, name: str, charge: int = 0) -> Spec:
+        """Conformers, ion pairs or complexes of a species, or of what it is with an electron more (-1) or less (+1)
+
+        in its own bonds; or its given geometry, relaxed or as it is.
+        """
+        search = self.tier.conformers
+        step, described = self._described(name)
+        if charge:
+            described |= {"charge": self.charge(name) + charge, "multiplicity": self.ionised(name)}
+        if name not in self.complexes and self.config.species[name].fixed:
+            return self.add("given", None, {"species": described}, {}, label=name, cost_s=0.1, memory_mb=200)
+        sampling = search.model_dump(exclude={"level"})
+        if sampling["patience"] is None:
+            del sampling["patience"]
+        seconds = costs.search_s(len(self.symbols(name)), search.max_embeddings)
+        settings = {"species": described, "sampling": sampling}
+        return self.add(step, search.level, settings, {}, label=_ionised(name, charge), cost_s=seconds, memory_mb=500)
+
+    def _described(self, name: str) -> tuple[str, dict[str, Any]]:
+        """The step that finds the structures of a species, and what it is told of it."""
+        described: dict[str, Any] = {"charge": self.charge(name), "multiplicity": self.multiplicity(name)}
+        smiles = [self.config.species[part].smiles or "" for part in self.complexes.get(name, (name,))]
+        if len(smiles) == 2 and molecules.is_metal_cation(smiles[1]):
+            return "ion_pairs", described | {"smiles": f"{smiles[1]}.{smiles[0]}"}
+        if len(smiles) == 2:
+            return "complexes", described | {"smiles": smiles}
+        species = self.config.species[name]
+        if species.smiles is not None:
+            step = "ion_pairs" if molecules.is_ion_pair(species.smiles) else "conformers"
+            return step, described | {"smiles": species.smiles}
+        given = inline(self.config, species.geometry or "")
+        return "conformers", described | {k: given[k] for k in ("symbols", "positions")}
+
+    def _geometry(self, name: str, charge: int = 0, environment: str = "") -> Spec:
+        """The geometries that energies of a species are computed at, from the lowest up: structures of this spec's record.
+
+        charge: of its ion (an electron more, -1, or less, +1), from a search of the ion's own; whatever bonds it then has.
+        environment: where it is relaxed; the gas phase unless given.
+        """
+        found, relax = self.conformers(name, charge), self.tier.geometry
+        if relax is None or STEPS[found.step].name == "given":
+            return found
+        shared = {
+            "charge": self.charge(name) + charge,
+            "multiplicity": self.ionised(name) if charge else self.multiplicity(name),
+            "environment": self.config.environments[environment].settings() if environment else None,
+        }
+        descent = {**shared, "fmax_ev_per_angstrom": self._fmax(name in self.complexes), "max_steps": relax.max_steps}
+        label = f"{_ionised(name, charge)} at {relax.level}" + (f" in {environment}" if environment else "")
+        geometry = found
+        if len(self.symbols(name)) > 1:
+            wish = {**descent, "connectivity": "reported"} if charge else descent
+            geometry = self._relaxed(name, label, found, relax, shared, wish)
+        thermo = self.tier.thermochemistry
+        if thermo is not None and (name not in self.complexes or thermo.ions == "own"):
+            # With the vibrations of the neutral on both sides, those of a complex would cancel.
+            settings = {**descent, "index": 0}
+            about = self._about(name, relax.level, costs.HESSIAN, shared)
+            geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
+        return geometry
+
+    def _fmax(self, loose: bool) -> float:
+        """Where relaxations end; `loose`: of an ion or a complex, which may stop earlier unless its vibrations are computed."""
+        relax, thermo = self.tier.geometry, self.tier.thermochemistry
+        assert relax is not None
+        own = thermo is not None and thermo.ions == "own"
+        return (not own and loose and relax.loose_fmax_ev_per_angstrom) or relax.fmax_ev_per_angstrom
+
+    def _about(self, name: str, level: str, factor: float, shared: Mapping[str, Any]) -> dict[str, Any]:
+        """Estimated cost of a chain of energies and forces."""
+        continuum = bool(shared["environment"] and shared["environment"]["model"])
+        about = self._molecule_cost(name, level, shared["multiplicity"] > 1, continuum, factor)
+        if continuum:
+            about["memory_mb"] += costs.CONTINUUM_FORCES_MB
+        return about
+
+    def ensemble(self, name: str) -> Spec:
+        """The calculation whose record holds the relative energies and weights of the structures of `geometry`."""
+        spec = self.geometry(name)
+        while spec.step in ("hessian", "molecule_relax") and self.tier.geometry is not None:
+            spec = self.specs[spec.inputs["geometry"]]
+        return spec
+
+    def _relaxed(
+        self, name: str, label: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any
+    ) -> Spec:
+        """Conformers in the order of the geometry level, relaxed, gathered."""
+        start = found
+        # A complex is there for its lowest pose: nothing is averaged over the others.
+        keep = relax.rerank_keep if relax.rerank_window_ev is not None and name not in self.complexes else 1
+        if relax.rerank_window_ev is not None:
+            settings = {**shared, "window_ev": relax.rerank_window_ev, "keep": relax.rerank_keep}
+            about = self._about(name, relax.level, costs.RERANKING, shared)
+            start = self.add("rerank", relax.level, settings, {"geometry": found}, label=label, **about)
+        about = self._about(name, relax.level, costs.RELAXATION, shared)
+        relaxed = {
+            f"relaxed {k}": self.add(
+                "molecule_relax", relax.level, {**descent, "index": k}, {"geometry": start},
+                label=label + (f", conformer {k + 1}" if k else ""), **about,
+            )
+            for k in range(keep)
+        }  # fmt: skip
+        if len(relaxed) == 1:
+            return relaxed["relaxed 0"]
+        inputs = {"search 0": start, **relaxed}
+        return self.add("ensemble", None, {}, inputs, label=label, cost_s=0.5, memory_mb=200)
+
+    def ion_geometry(self, name: str, charge: int) -> Spec:
+        """The minimum that a species relaxes to from its own geometry after an electron was added (-1) or removed (+1),
+
+        whatever its bonds then are.
+        """
+        start, relax = self.geometry(name), self.tier.geometry
+        if relax is None or len(self.symbols(name)) == 1 or start.step == "given":
+            return start
+        settings = {
+            "charge": self.charge(name) + charge,
+            "multiplicity": self.ionised(name),
+            "environment": None,
+            "index": 0,
+            "fmax_ev_per_angstrom": self._fmax(True),
+            "max_steps": relax.max_steps,
+        }
+        about = self._molecule_cost(name, relax.level, open_shell=True, factor=costs.RELAXATION)
+        label = f"{_ionised(name, charge)} at {relax.level}"
+        wish = {**settings, "connectivity": "reported"}
+        geometry = self.add("molecule_relax", relax.level, wish, {"geometry": start}, label=label, **about)
+        thermo = self.tier.thermochemistry
+        if thermo is not None and thermo.ions == "own":
+            about = self._molecule_cost(name, relax.level, open_shell=True, factor=costs.HESSIAN)
+            geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
+        return geometry
+
+    def relaxation(self, ion: Spec, own: Spec) -> Spec:
+        """The relaxation that led to the geometry of an ion: its gate "connectivity" compares with the bonds of its start."""
+        return self.specs[ion.inputs["geometry"]] if ion.step == "hessian" and ion is not own else ion
+
+    def molecule_energy(
+        self,
+        name: str,
+        level: str,
+        environment: str = "",
+        *,
+        geometry: Spec | None = None,
+        index: int = 0,
+        charge: int | None = None,
+        multiplicity: int | None = None,
+        real: Sequence[int] | None = None,
+        ghosts: Sequence[int] = (),
+        partner: Sequence[int] = (),
+        note: str = "",
+        step: str = "molecule_energy",
+    ) -> Spec:
+        """Energy and orbitals at a geometry of a species (its own unless given); of some of its atoms (real), others leaving their basis (ghosts).
+
+        partner: atoms whose spin is asked for.
+        """
+        surroundings = self.config.environments[environment] if environment else None
+        continuum = surroundings is not None and surroundings.model is not None
+        multiplicity = multiplicity if multiplicity is not None else self.multiplicity(name)
+        settings = {
+            "charge": charge if charge is not None else self.charge(name),
+            "multiplicity": multiplicity,
+            "environment": surroundings.settings() if surroundings else None,
+            "index": index,
+            "real_atoms": list(real) if real is not None else None,
+            "ghost_atoms": list(ghosts),
+        } | ({"partner": list(partner)} if partner else {})
+        label = f"{name} at {level}" + (f" in {environment}" if continuum else "") + (f", {note}" if note else "")
+        about = self._molecule_cost(name, level, open_shell=multiplicity > 1, continuum=continuum)
+        source = geometry if geometry is not None else self.geometry(name)
+        return self.add(step, level, settings, {"geometry": source}, label=label, **about)
+
+    def fragments(self, name: str, level: str) -> dict[str, Spec]:
+        """Energies for counterpoise and deformation of `whole -> ion + remainder` at the geometry of the whole.
+
+        The ion removed is the last atom of that element (ion pairs hold their cations at the end).
+        """
+        parts = self.config.species[name].dissociation
+        assert parts is not None
+        symbols = self.symbols(name)
+        (element,) = self.symbols(parts.ion)
+        ion = max(i for i, s in enumerate(symbols) if s == element)
+        rest = [i for i in range(len(symbols)) if i != ion]
+
+        def part(which: str, real: Sequence[int], ghosts: Sequence[int], note: str) -> Spec:
+            multiplicity = self.config.species[which].multiplicity
+            return self.molecule_energy(
+                name, level, charge=self.charge(which), multiplicity=multiplicity, real=real, ghosts=ghosts, note=note
+            )
+
+        return {
+            "remainder in place": part(parts.remainder, rest, [], "remainder in place"),
+            "remainder with ghosts": part(parts.remainder, rest, [ion], "remainder with ghosts"),
+            "ion with ghosts": part(parts.ion, [ion], rest, "ion with ghosts"),
+        }
+
+    def _molecule_cost(
+        self, name: str, level: str, open_shell: bool = False, continuum: bool = False, factor: float = 1.0
+    ) -> dict[str, Any]:
+        model = self.config.levels[level]
+        if not isinstance(model, m.PyscfLevel):
+            return {"cost_s": factor, "memory_mb": 500}
+        seconds = costs.molecule_energy_s(self.symbols(name), model.identity(), open_shell, continuum) * factor
+        memory = costs.molecule_memory_mb(self.symbols(name), model.identity(), continuum)
+        return {"cost_s": seconds, "memory_mb": memory}

@@ -1,0 +1,150 @@
+"""Specs of bulk crystals, slabs and adsorbates on them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from crosstalk import costs
+from crosstalk.config import models as m
+from crosstalk.config.load import Config
+from crosstalk.config.structures import crystal_settings, slab_facts, slab_settings
+from crosstalk.planning.molecules import MoleculePlanner
+from crosstalk.spec import Spec
+
+
+class SurfacePlanner(MoleculePlanner):
+    """Needs molecules: adsorbates are taken as they are relaxed alone."""
+
+    def __init__(self, config: Config, tier: m.Tier, engine: str | None = None):
+        super().__init__(config, tier, engine)
+        self.boxes: dict[str, costs.Box] = {}  # of slabs and poses, for the estimates
+        self.slab = cache(self._slab)
+
+    def poses_kept(self) -> int:
+        assert self.tier.poses is not None
+        return self.tier.poses.keep
+
+    def bulk(self, name: str, level: str) -> Spec:
+        """A crystal with its cell and positions relaxed at a level."""
+        crystal, relax = self.config.crystals[name], self.tier.lattices
+        assert relax is not None
+        settings = {
+            "crystal": crystal_settings(self.config, crystal),
+            "symmetry_angstrom": crystal.symmetry_angstrom,
+            "relax": relax.model_dump(exclude={"level"}),
+        } | ({"layered": True} if crystal.layered else {})
+        about = self._crystal_cost(name, level, costs.CELL_STEPS)
+        return self.add("bulk_relax", level, settings, {}, label=f"{name} at {level}", **about)
+
+    def crystal_energy(self, bulk: Spec, name: str, level: str, part: str) -> Spec:
+        """Energy of a relaxed crystal ("crystal"), or of one of its layers alone ("layer")."""
+        settings, about = {"index": 0, "part": part}, self._crystal_cost(name, level)
+        label = f"{name} at {level}: {part}"
+        return self.add("crystal_energy", level, settings, {"geometry": bulk}, label=label, **about)
+
+    def _slab(self, name: str) -> Spec:
+        """The relaxed primitive slab of a surface."""
+        surface, tier = self.config.surfaces[name], self.tier.slabs
+        assert tier is not None
+        built = slab_settings(self.config, surface)
+        relax = tier.model_dump(exclude={"level"})
+        engine = self.config.levels[tier.level].engine if tier.level else "none"
+        seconds, memory = {"gpaw": (600.0, 2500), "xtb": (5.0, 500)}.get(engine, (1.0, 300))
+        about: dict[str, Any] = {"cost_s": seconds, "memory_mb": memory}
+        inputs = {}
+        if (bulk := getattr(surface, "bulk", None)) is not None:
+            assert self.tier.lattices is not None
+            inputs["bulk"] = self.bulk(bulk, self.tier.lattices.level)
+        spec = self.add("slab", tier.level, {"surface": built, "relax": relax}, inputs, label=name, **about)
+        self.boxes[spec.key] = self._box(name, (1, 1), 0)
+        return spec
+
+    def poses(self, adsorbate: str, surface: str) -> Spec:
+        """Adsorbate poses on the repeated slab, with both references in the same box."""
+        tier, place = self.tier.poses, self.config.surfaces[surface]
+        assert tier is not None
+        settings = {
+            "sampling": tier.model_dump(exclude={"level", "keep"}),
+            "repeat": list(place.repeat),
+            "vacuum_angstrom": place.vacuum_angstrom,
+        }
+        inputs = {"slab": self.slab(surface), "adsorbate": self.geometry(adsorbate)}
+        box = self._box(surface, tuple(place.repeat), len(self.symbols(adsorbate)))
+        about = {"cost_s": costs.poses_s(box.n_atoms, tier.n_poses, tier.max_steps), "memory_mb": 800}
+        spec = self.add("poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", **about)
+        self.boxes[spec.key] = box
+        return spec
+
+    def varied_level(self, level: str, setting: str, value: Any) -> str:
+        """The name of a level that differs from `level` in one setting; known to the plan's config from then on."""
+        name = f"{level}, {setting} {value:g}"
+        model = self.config.levels[level].model_copy(update={setting: value})
+        same = next((n for n, other in self.config.levels.items() if other.identity() == model.identity()), None)
+        if same is not None:
+            return same
+        self.config = replace(self.config, levels={**self.config.levels, name: model})
+        return name
+
+    def varied_surface(self, surface: str, setting: str, value: Any) -> str:
+        """The name of a surface that differs from `surface` in one setting."""
+        name = f"{surface}, {setting} {value}"
+        model = self.config.surfaces[surface].model_copy(update={setting: value})
+        self.config = replace(self.config, surfaces={**self.config.surfaces, name: model})
+        return name
+
+    def transplant(self, poses: Spec, surface: str, label: str) -> Spec:
+        """The lowest pose of a search on another model of its surface, with both references in that box."""
+        place = self.config.surfaces[surface]
+        settings = {"index": 2, "repeat": list(place.repeat), "vacuum_angstrom": place.vacuum_angstrom}
+        inputs = {"geometry": poses, "slab": self.slab(surface)}
+        spec = self.add("transplant", None, settings, inputs, label=label, cost_s=0.5, memory_mb=300)
+        self.boxes[spec.key] = self._box(surface, tuple(place.repeat), self.boxes[poses.key].n_adsorbate)
+        return spec
+
+    def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
+        settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
+        about = self._surface_cost(relax.level, self.boxes[poses.key].part(index), factor=30.0)
+        return self.add(
+            "surface_relax", relax.level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
+        )
+
+    def surface_energy(self, geometry: Spec, level: str, index: int, label: str, **asked: Any) -> Spec:
+        """Energy of a structure; `asked`: further settings of the step (part, ghosts, charges), left out when None."""
+        settings = {"index": index} | {key: value for key, value in asked.items() if value is not None}
+        if geometry.key in self.boxes:
+            box = self.boxes[geometry.key].part(index)
+        elif geometry.step == "pose_ensemble":
+            box = self.boxes[geometry.inputs["search 0"]].part(2 + index)
+        else:  # a relaxed one
+            box = self.boxes[geometry.inputs["geometry"]].part(geometry.settings["index"])
+        if asked.get("part") is not None and not asked.get("ghosts"):
+            box = box.part(0 if asked["part"] == "slab" else 1)
+        about = self._surface_cost(level, box)
+        return self.add("surface_energy", level, settings, {"geometry": geometry}, label=f"{label} at {level}", **about)
+
+    def pose_ensemble(self, search: Spec, energies: Sequence[Spec], label: str) -> Spec:
+        """The distinct poses of a search in the order of their energies at a level; `energies` in the search's order."""
+        inputs = {"search 0": search} | {f"pose {k + 1}": energy for k, energy in enumerate(energies)}
+        return self.add("pose_ensemble", None, {}, inputs, label=label, cost_s=1.0, memory_mb=300)
+
+    def _box(self, surface: str, repeat: tuple[int, ...], n_adsorbate: int) -> costs.Box:
+        """Size of a slab's box, of its adsorption box when there is an adsorbate."""
+        place = self.config.surfaces[surface]
+        facts = slab_facts(self.config, place)
+        lateral = repeat[0] * repeat[1]
+        vacuum = place.vacuum_angstrom + costs.ADSORBATE_HEIGHT if n_adsorbate else costs.SLAB_VACUUM
+        height = facts["thickness_angstrom"] + vacuum
+        return costs.Box(int(facts["n_atoms"]) * lateral, n_adsorbate, facts["area_angstrom2"] * lateral, height)
+
+    def _crystal_cost(self, name: str, level: str, factor: float = 1.0) -> dict[str, Any]:
+        crystal, model = crystal_settings(self.config, self.config.crystals[name]), self.config.levels[level]
+        seconds = costs.crystal_energy_s(crystal["cell"], len(crystal["symbols"]), model.identity())
+        return {"cost_s": seconds * factor, "memory_mb": 1500}
+
+    def _surface_cost(self, level: str, box: costs.Box, factor: float = 1.0) -> dict[str, Any]:
+        model = self.config.levels[level]
+        if not isinstance(model, m.GpawLevel):
+            return {"cost_s": factor, "memory_mb": 500}
+        seconds = costs.surface_energy_s(box, model.identity()) * factor
+        return {"cost_s": seconds, "memory_mb": costs.surface_memory_mb(box, model.identity())}
