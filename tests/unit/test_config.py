@@ -156,6 +156,31 @@ def test_campaign_file(config_dir):
     assert next(e.subject["species"] for e in plan.entries) == "EC"
 
 
+def test_several_combinations_of_subjects_are_one_table_without_twins(config_dir):
+    (config_dir / "campaigns").mkdir(exist_ok=True)
+    path, tier = config_dir / "campaigns" / "mine.yaml", "tier: quick\n"
+    pairs = "[{adsorbates: [EC, EMC], surfaces: [graphite-basal-1]}, {adsorbates: [EC], surfaces: [quick-surfaces]}]"
+    path.write_text(f"{tier}observables: {{adsorption: {pairs}}}\n")
+    plan = make(load(config_dir), "mine")
+    found = [(entry.subject["adsorbate"], entry.subject["surface"]) for entry in plan.table("adsorption")]
+    quick = [name for name, surface in plan.config.surfaces.items() if "quick-surfaces" in surface.groups]
+    expected = [("EC", "graphite-basal-1"), ("EMC", "graphite-basal-1"), *(("EC", name) for name in quick)]
+    assert sorted(found) == sorted(set(expected))
+
+    def told(text: str) -> str:
+        path.write_text(f"{tier}observables: {{adsorption: {text}}}\n")
+        return "\n".join(problems(config_dir))
+
+    assert "observables.adsorption[2]: key 'surfaces': unknown surfaces or group 'graphit" in told(
+        pairs.replace("quick-surfaces", "graphite-basel-1")
+    )
+    assert "key 'observables.adsorption.surfaces' should be a valid list" in told("{adsorbates: [EC], surfaces: 3}")
+    assert "key 'observables.adsorption.1.surfaces' should be a valid list" in told(
+        "[{adsorbates: [EC], surfaces: [graphite-basal-1]}, {adsorbates: [EC], surfaces: 3}]"
+    )
+    assert "adsorption: empty" in told("[]")
+
+
 def test_schemas_are_those_of_the_models():
     for name, text in schema.schemas().items():
         stored = ROOT / "workflow" / "schemas" / name

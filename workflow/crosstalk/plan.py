@@ -9,7 +9,7 @@ from crosstalk.config.select import resolve
 from crosstalk.errors import ConfigError, nearest
 from crosstalk.observables.base import Entry, observables
 from crosstalk.planning.surfaces import SurfacePlanner as Planner
-from crosstalk.spec import Spec
+from crosstalk.spec import Spec, canonical
 
 __all__ = ["Plan", "Planner", "load_plan", "make"]
 
@@ -37,13 +37,15 @@ def make(config: Config, campaign: str | None = None, engine: str | None = None)
     chosen = config.campaigns[name]
     tier = config.tiers[chosen.tier]
     planner = Planner(config, tier, engine)
-    entries: list[Entry] = []
-    for table, section in chosen.observables.items():
+    entries: dict[str, Entry] = {}  # a row that several combinations ask for is one
+    for table, section, _ in chosen.parts():
         observable = observables()[table]
         settings = observable.section.model_validate(tier.observables[table])
         subjects = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}
-        entries += observable.entries(planner, settings, subjects)
-    return Plan(name + ("-fake" if engine == "fake" else ""), planner.config, tuple(entries), dict(planner.specs))
+        for entry in observable.entries(planner, settings, subjects):
+            entries.setdefault(canonical([table, entry.subject]), entry)
+    made = tuple(entries.values())
+    return Plan(name + ("-fake" if engine == "fake" else ""), planner.config, made, dict(planner.specs))
 
 
 def load_plan(config_dir: Path | str, campaign: str | None = None, engine: str | None = None) -> Plan:

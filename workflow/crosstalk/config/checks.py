@@ -262,11 +262,14 @@ def _campaigns(config: Config) -> Iterator[str]:
         if campaign.tier not in config.tiers:
             yield unknown(f"{where}: key 'tier'", "tier", campaign.tier, config.tiers)
             continue
-        for table, section in campaign.observables.items():
+        for table in campaign.observables:
             if table not in observables():
                 yield unknown(f"{where}: key 'observables'", "observable", table, observables())
-            else:
-                yield from _section(f"{where}: observables.{table}", table, section, campaign, config)
+            elif not campaign.observables[table]:
+                yield f"{where}: observables.{table}: empty: name its subjects"
+        for table, section, key in campaign.parts():
+            if table in observables():
+                yield from _section(f"{where}: observables.{key}", table, section, campaign, config)
         for key, entries in (("claims", config.claims), ("references", config.references)):
             for item in getattr(campaign, key) or []:
                 if item not in entries:
@@ -314,7 +317,7 @@ def _elements(config: Config) -> Iterator[str]:
     seen: set[str] = set()
     for name, campaign in config.campaigns.items():
         tier = config.tiers[campaign.tier]
-        for table, section in campaign.observables.items():
+        for table, section, _ in campaign.parts():
             observable = observables()[table]
             settings: Any = observable.section.model_validate(tier.observables[table])
             wanted = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}

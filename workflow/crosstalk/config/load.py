@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -202,7 +203,7 @@ def _validate(kind: Any, data: Any, where: str, problems: list[str]) -> Any:
 def _messages(error: ValidationError, kind: Any, data: Any) -> Iterator[str]:
     """One line for each pydantic error, with what is allowed and the nearest spelling."""
     for item in error.errors():
-        names = [str(part) for part in item["loc"] if not _is_tag(part, data)]
+        names = [str(part) for part in _written(item["loc"], data) if not _is_tag(part, data)]
         key = ".".join(names)
         if item["type"] == "extra_forbidden":
             allowed = sorted(_fields(kind, names[:-1], data))
@@ -218,6 +219,16 @@ def _messages(error: ValidationError, kind: Any, data: Any) -> Iterator[str]:
             message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
             shown = "" if isinstance(item["input"], dict) else f", not {json.dumps(item['input'], default=str)}"
             yield (f"key '{key}' {message}{shown}" if key else message) + _unit_hint(names)
+
+
+def _written(location: Sequence[str | int], data: Any) -> Iterator[str | int]:
+    """A location without the places in lists that the file does not have: where one entry may stand for a list of one."""
+    for part in location:
+        if isinstance(part, int) and not isinstance(data, list):
+            continue
+        yield part
+        with suppress(KeyError, IndexError, TypeError):  # the tag of a union is no key of the file
+            data = data[part]
 
 
 def _unit_hint(names: list[str]) -> str:

@@ -1,10 +1,24 @@
 """Campaigns, and what their numbers are held against: references and claims."""
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from crosstalk.config.models.base import Model, NonNegative
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+_SUBJECTS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
+#: Subjects of an observable, names or groups by kind: all combinations of one mapping, or of several, one after the other.
+Subjects = Annotated[
+    list[dict[str, list[str]]],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [_SUBJECTS, {"type": "array", "items": _SUBJECTS}]}),
+]
 
 
 class Campaign(Model):
@@ -12,11 +26,19 @@ class Campaign(Model):
 
     title: str = ""
     tier: str
-    observables: dict[str, dict[str, list[str]]] = Field(description="observable -> its subjects (names or groups)")
+    observables: dict[str, Subjects] = Field(
+        description="observable -> its subjects (names or groups), all combinations; or a list of such combinations"
+    )
     claims: list[str] | None = Field(None, description="claims to judge; null: all")
     references: list[str] | None = Field(None, description="references to compare with; null: all")
     reuse_published: bool = Field(False, description="take up finished records of results/published by their identity")
     notes: str = ""
+
+    def parts(self) -> Iterator[tuple[str, dict[str, list[str]], str]]:
+        """Every observable with each of its combinations of subjects, and the key that says where that stands."""
+        for table, sections in self.observables.items():
+            for k, section in enumerate(sections):
+                yield table, section, table + (f"[{k + 1}]" if len(sections) > 1 else "")
 
 
 class Reference(Model):
