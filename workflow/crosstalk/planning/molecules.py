@@ -23,6 +23,7 @@ class MoleculePlanner(BasePlanner):
     def __init__(self, config: Config, tier: m.Tier, engine: str | None = None):
         super().__init__(config, tier, engine)
         self.geometry = cache(self._geometry)
+        self.relaxed = cache(self._relaxed)
         self.conformers = cache(self._conformers)
 
     def _conformers(self, name: str, charge: int = 0) -> Spec:
@@ -64,27 +65,40 @@ class MoleculePlanner(BasePlanner):
         charge: of its ion (an electron more, -1, or less, +1), from a search of the ion's own; whatever bonds it then has.
         environment: where it is relaxed; the gas phase unless given.
         """
+        geometry, relax, thermo = self.relaxed(name, charge, environment), self.tier.geometry, self.tier.thermochemistry
+        if relax is None or thermo is None or STEPS[geometry.step].name == "given":
+            return geometry
+        if name in self.complexes and thermo.ions != "own":
+            return geometry  # with the vibrations of the neutral on both sides, those of a complex would cancel
+        shared, descent = self._descent(name, charge, environment)
+        about = self._about(name, relax.level, costs.HESSIAN, shared)
+        label = self._label(name, charge, environment)
+        settings = {**descent, "index": 0}
+        return self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
+
+    def _relaxed(self, name: str, charge: int = 0, environment: str = "") -> Spec:
+        """As `geometry`, without a look at vibrations: what is put on a surface relaxes there again."""
         found, relax = self.conformers(name, charge), self.tier.geometry
-        if relax is None or STEPS[found.step].name == "given":
+        if relax is None or STEPS[found.step].name == "given" or len(self.symbols(name)) == 1:
             return found
+        shared, descent = self._descent(name, charge, environment)
+        wish = {**descent, "connectivity": "reported"} if charge else descent
+        return self._lowest(name, self._label(name, charge, environment), found, relax, shared, wish)
+
+    def _label(self, name: str, charge: int, environment: str) -> str:
+        assert self.tier.geometry is not None
+        return f"{_ionised(name, charge)} at {self.tier.geometry.level}" + (f" in {environment}" if environment else "")
+
+    def _descent(self, name: str, charge: int, environment: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Settings of energies along a relaxation, and of the relaxation."""
+        assert self.tier.geometry is not None
         shared = {
             "charge": self.charge(name) + charge,
             "multiplicity": self.ionised(name) if charge else self.multiplicity(name),
             "environment": self.config.environments[environment].settings() if environment else None,
         }
-        descent = {**shared, "fmax_ev_per_angstrom": self._fmax(name in self.complexes), "max_steps": relax.max_steps}
-        label = f"{_ionised(name, charge)} at {relax.level}" + (f" in {environment}" if environment else "")
-        geometry = found
-        if len(self.symbols(name)) > 1:
-            wish = {**descent, "connectivity": "reported"} if charge else descent
-            geometry = self._relaxed(name, label, found, relax, shared, wish)
-        thermo = self.tier.thermochemistry
-        if thermo is not None and (name not in self.complexes or thermo.ions == "own"):
-            # With the vibrations of the neutral on both sides, those of a complex would cancel.
-            settings = {**descent, "index": 0}
-            about = self._about(name, relax.level, costs.HESSIAN, shared)
-            geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
-        return geometry
+        fmax, max_steps = self._fmax(name in self.complexes), self.tier.geometry.max_steps
+        return shared, {**shared, "fmax_ev_per_angstrom": fmax, "max_steps": max_steps}
 
     def _fmax(self, loose: bool) -> float:
         """Where relaxations end; `loose`: of an ion or a complex, which may stop earlier unless its vibrations are computed."""
@@ -108,7 +122,7 @@ class MoleculePlanner(BasePlanner):
             spec = self.specs[spec.inputs["geometry"]]
         return spec
 
-    def _relaxed(
+    def _lowest(
         self, name: str, label: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any
     ) -> Spec:
         """Conformers in the order of the geometry level, relaxed, gathered."""

@@ -69,7 +69,7 @@ class SurfacePlanner(MoleculePlanner):
             "repeat": list(place.repeat),
             "vacuum_angstrom": place.vacuum_angstrom,
         }
-        inputs = {"slab": self.slab(surface), "adsorbate": self.geometry(adsorbate)}
+        inputs = {"slab": self.slab(surface), "adsorbate": self.relaxed(adsorbate)}
         box = self._box(surface, tuple(place.repeat), len(self.symbols(adsorbate)))
         about = {"cost_s": costs.poses_s(box.n_atoms, tier.n_poses, tier.max_steps), "memory_mb": 800}
         spec = self.add("poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", **about)
