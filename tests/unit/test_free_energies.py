@@ -13,7 +13,7 @@ from crosstalk.record import Gate, Outcome, Store
 from crosstalk.thermochemistry import corrections
 from crosstalk.units import BOLTZMANN_EV_PER_K, ROOM_TEMPERATURE_K
 
-from .small import molecular
+from .small import PYSCF, molecular
 
 KT = BOLTZMANN_EV_PER_K * ROOM_TEMPERATURE_K
 COMPRESSION = KT * np.log(24.79)
@@ -204,6 +204,24 @@ def test_a_bound_ion_is_searched_for_on_its_own_in_a_continuum(tmp_path):
     assert (search.settings["species"]["charge"], search.settings["species"]["multiplicity"]) == (0, 2)
     bare = entry(plan, "redox", partner="bare", process="reduction", environment="continuum").specs
     assert bare["relaxed"].settings["environment"] is None and "partner" not in bare["after"].settings
+
+
+def test_a_bound_species_and_its_ion_may_have_a_level_of_their_own(tmp_path):
+    redox = {"partners": {"oxidation": ["hydroxide"]}, "partner_level": {"oxidation": "hybrid"}}
+    changes = {
+        "levels": {"hybrid": PYSCF | {"functional": "pbe0"}},
+        "tiers": {"free": {"observables": {"redox": redox}}},
+    }
+    plan = make(load(molecular(tmp_path, levels=changes)))
+    found = entry(plan, "redox", partner="hydroxide", process="oxidation", environment="gas").specs
+    ion = found["relaxed"]
+    before = plan.specs[ion.inputs["geometry"]]
+    assert found["before"].inputs["geometry"] == before.key
+    assert {spec.settings["level"]["functional"] for spec in (ion, before)} == {"pbe0"}
+    bare = entry(plan, "redox", partner="bare", process="oxidation", environment="gas").specs
+    tier = plan.config.tiers["free"].geometry
+    assert bare["relaxed"].settings["level"] == plan.config.levels[tier.level].identity()
+    assert plan.config.levels[tier.level].functional != "pbe0"
 
 
 def test_a_partner_that_took_the_electron_is_flagged(plans, tmp_path):

@@ -214,6 +214,10 @@ def _tiers(config: Config) -> Iterator[str]:
                     yield unknown(f"{where}: observables.{key}.partners", "species", partner, config.species)
                 elif config.species[partner].smiles is None:
                     yield f"{where}: observables.{key}.partners: '{partner}' needs a SMILES"
+            others = getattr(settings, "partner_level", {})
+            parts += [(f"observables.{key}.partner_level", level, ("pyscf",)) for level in others.values()]
+            if others and tier.geometry is None:
+                yield f"{where}: observables.{key}.partner_level needs the section 'geometry': it takes its limits from there"
             if getattr(settings, "geometry", None):
                 parts.append((f"observables.{key}.geometry", settings.geometry.level, ("gpaw",)))
             for field in ("environments", "partner_environments", "partner_geometry"):

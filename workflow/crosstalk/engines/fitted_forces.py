@@ -11,6 +11,7 @@ centres move, the derivatives by mu and nu are enough: an auxiliary function's i
 integrals once more, and their derivatives by the auxiliary centres too.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,37 +20,62 @@ from crosstalk.engines.grid_forces import occupied, owners
 
 #: Memory of a block of derivative integrals, bytes.
 BLOCK = 2e8
+#: Shares of exchange below this are none: where PySCF takes the line.
+NO_EXCHANGE = 1e-10
 
 
 def can_do(mf: Any) -> bool:
-    """Whether a field is density-fitted, in memory, in the gas phase and without range separation."""
-    fitted = getattr(mf, "with_df", None)
-    omega = mf._numint.rsh_and_hybrid_coeff(mf.xc)[0]
-    return isinstance(getattr(fitted, "_cderi", None), np.ndarray) and not omega and not hasattr(mf, "with_solvent")
+    """Whether a field is density-fitted with all its integrals in memory, in the gas phase."""
+    if hasattr(mf, "with_solvent") or mf.__dict__.get("with_df") is None:
+        return False
+    return all(isinstance(getattr(kept, "_cderi", None), np.ndarray) for kept, *_ in _parts(mf))
 
 
 def jk_gradient(mf: Any) -> np.ndarray:
     """dE_JK/dR of a converged field that `can_do` accepts, hartree/bohr (n, 3). Raises LinAlgError for an auxiliary basis that
     is linearly dependent."""
-    import scipy.linalg
+    mol, aux, orbitals = mf.mol, mf.with_df.auxmol, occupied(mf)
+    scale = 1.0 if np.asarray(mf.mo_occ).ndim == 2 else 0.5  # occupied() of a closed shell holds both spins
+    gradient = np.zeros((mol.natm, 3))
+    for kept, omega, coulomb, share in _parts(mf):
+        with mol.with_range_coulomb(omega), aux.with_range_coulomb(omega):
+            gradient += _part(mol, aux, kept._cderi, orbitals, coulomb, share * scale)
+    return gradient
+
+
+def _parts(mf: Any) -> list[tuple[Any, float, bool, float]]:
+    """(integrals, range parameter, whether Coulomb, share of exchange) for each operator, as PySCF puts them together.
+
+    The range parameter is positive for the long range, negative for the short one, zero for 1/r.
+    """
+    omega, long, short = mf._numint.rsh_and_hybrid_coeff(mf.xc)
+    if not omega:
+        return [(mf.with_df, 0.0, True, short)]
+    if abs(short) < NO_EXCHANGE:
+        whole, attenuated, rest = 0.0, omega, long
+    elif abs(long) < NO_EXCHANGE:
+        whole, attenuated, rest = 0.0, -omega, short
+    else:
+        whole, attenuated, rest = short, omega, long - short
+    ranged = mf.with_df._rsh_df.get(f"{attenuated:.6f}")
+    return [(mf.with_df, 0.0, True, whole), (ranged, attenuated, False, rest)]
+
+
+def _part(mol: Any, aux: Any, kept: np.ndarray, orbitals: list[np.ndarray], coulomb: bool, share: float) -> np.ndarray:
+    """The gradient of Coulomb's and of `share` of the exchange energy of one operator, hartree/bohr (n, 3)."""
     from pyscf import lib
 
-    mol, aux = mf.mol, mf.with_df.auxmol
-    share = mf._numint.rsh_and_hybrid_coeff(mf.xc)[2]
-    orbitals = occupied(mf)
-    scale = 1.0 if np.asarray(mf.mo_occ).ndim == 2 else 0.5  # occupied() of a closed shell holds both spins
     density = sum(c @ c.T for c in orbitals)
-    lower = scipy.linalg.cholesky(aux.intor("int2c2e"), lower=True)
-    kept = mf.with_df._cderi
-    rho = scipy.linalg.solve_triangular(lower, kept @ _packed(density), lower=True, trans="T")
+    solve = _solver(aux.intor("int2c2e", hermi=1), len(kept))
+    rho = solve(kept @ _packed(density)) if coulomb else np.zeros(aux.nao)
     metric = np.outer(rho, rho)
     pairs = []
     if share:
         for c in orbitals:
             half = np.array([c.T @ lib.unpack_tril(row) @ c for row in kept])
-            fitted = scipy.linalg.solve_triangular(lower, half.reshape(len(kept), -1), lower=True, trans="T")
-            metric -= share * scale * fitted @ fitted.T
-            pairs.append(fitted.reshape(half.shape))
+            fitted = solve(half.reshape(len(kept), -1))
+            metric -= share * fitted @ fitted.T
+            pairs.append(fitted.reshape(-1, *half.shape[1:]))
     atoms, aux_atoms = owners(mol), owners(aux)
     gradient = np.zeros((mol.natm, 3))
     np.add.at(gradient, aux_atoms, np.einsum("pq,xpq->px", metric, aux.intor("int2c2e_ip1")))
@@ -59,13 +85,32 @@ def jk_gradient(mf: Any) -> np.ndarray:
         by_function = (by_function * density).sum(axis=1)
         by_fitted = np.array([d.reshape(len(d), -1) @ density.ravel() for d in derivatives]) * rho[part]
         for c, fitted in zip(orbitals, pairs, strict=False):
-            weights = share * scale * (c @ fitted[part] @ c.T)
+            weights = share * (c @ fitted[part] @ c.T)
             slopes = np.einsum("xpnm,pnm->xpm", derivatives, weights)
             by_function -= slopes.sum(axis=1)
             by_fitted -= slopes.sum(axis=2)
         np.subtract.at(gradient, atoms, 2 * by_function.T)
         np.add.at(gradient, aux_atoms[part], 2 * by_fitted.T)
     return gradient
+
+
+def _solver(metric: np.ndarray, rank: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What takes kept integrals of that rank to fitted coefficients: L^-T, or its part that is not singular, as PySCF kept it.
+
+    A long-range metric always is nearly singular, and what is left out of it moves no energy.
+    """
+    import scipy.linalg
+    from pyscf.df.incore import LINEAR_DEP_THR
+
+    if rank == len(metric):
+        lower = scipy.linalg.cholesky(metric, lower=True)
+        return lambda x: scipy.linalg.solve_triangular(lower, x, lower=True, trans="T")
+    values, vectors = scipy.linalg.eigh(metric)
+    there = values > LINEAR_DEP_THR
+    if there.sum() != rank:
+        raise np.linalg.LinAlgError(f"{rank} functions were kept, {there.sum()} are independent")
+    root = vectors[:, there] / np.sqrt(values[there])
+    return lambda x: root @ x
 
 
 def _packed(density: np.ndarray) -> np.ndarray:

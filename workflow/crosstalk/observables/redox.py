@@ -50,6 +50,10 @@ class Settings(Model):
         default_factory=dict,
         description="process -> environment that a species with a partner and its ion are relaxed in, the ion from a search of its own; left out: the gas phase, the ion from the geometry before",
     )
+    partner_level: dict[Process, str] = Field(
+        default_factory=dict,
+        description="process -> level that a species with a partner and its ion are relaxed at; left out: the tier's. A functional without exact exchange spreads an electron hole over both",
+    )
     li_reference_v: float = Field(
         1.40, description="absolute potential of Li/Li+ in V; 4.44 - 3.04, the literature spreads 1.37 to 1.46"
     )
@@ -67,8 +71,8 @@ class Redox(Observable):
     )  # fmt: skip
     sign = (
         "Oxidation: energy to remove an electron, positive. Reduction: E(neutral) - E(with the electron), positive = the electron is bound. "
-        "vertical: at the geometry of the neutral; adiabatic: the ion relaxed (in the gas phase, bound species as partner_geometry of the tier "
-        "says). potential_v against Li/Li+: "
+        "vertical: at the geometry of the neutral; adiabatic: the ion relaxed (in the gas phase at the tier's level of geometries, bound species as partner_geometry and "
+        "partner_level say). potential_v against Li/Li+: "
         "free energy to oxidise, or free energy released by reduction, per electron, minus li_reference_v; in a continuum at 1 mol/l. "
         "mechanism 'direct': the ion keeps the bonds of the neutral; 'coupled': it fell apart or an atom moved, and the potential is that of "
         "oxidation or reduction to the product named. partner_spin: unpaired electrons on the partner; beyond half an electron it is the partner "
@@ -103,8 +107,9 @@ class Redox(Observable):
         word = "oxidised" if charge > 0 else "reduced"
         ion: Any = {"charge": planner.charge(whole) + charge, "multiplicity": planner.ionised(whole)}
         place = settings.partner_geometry.get(process, "") if partner != BARE else ""
-        own = planner.geometry(whole, 0, place) if place else planner.geometry(whole)
-        relaxed = planner.geometry(whole, charge, place) if place else planner.ion_geometry(whole, charge)
+        at = settings.partner_level.get(process, "") if partner != BARE else ""
+        own = planner.geometry(whole, 0, place, at)
+        relaxed = planner.geometry(whole, charge, place, at) if place else planner.ion_geometry(whole, charge, at)
         atoms = range(len(planner.symbols(name)), len(planner.symbols(whole)))
         specs = {
             "before": planner.molecule_energy(whole, level, environment, geometry=own),

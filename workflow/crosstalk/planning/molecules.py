@@ -59,35 +59,59 @@ class MoleculePlanner(BasePlanner):
         given = inline(self.config, species.geometry or "")
         return "conformers", described | {k: given[k] for k in ("symbols", "positions")}
 
-    def _geometry(self, name: str, charge: int = 0, environment: str = "") -> Spec:
+    def _geometry(self, name: str, charge: int = 0, environment: str = "", level: str = "") -> Spec:
         """The geometries that energies of a species are computed at, from the lowest up: structures of this spec's record.
 
         charge: of its ion (an electron more, -1, or less, +1), from a search of the ion's own; whatever bonds it then has.
         environment: where it is relaxed; the gas phase unless given.
+        level: what it is relaxed at; the tier's unless given, which puts conformers in order in any case.
         """
-        geometry, relax, thermo = self.relaxed(name, charge, environment), self.tier.geometry, self.tier.thermochemistry
+        geometry, relax = self.relaxed(name, charge, environment, level), self.tier.geometry
+        thermo = self.tier.thermochemistry
         if relax is None or thermo is None or STEPS[geometry.step].name == "given":
             return geometry
         if name in self.complexes and thermo.ions != "own":
             return geometry  # with the vibrations of the neutral on both sides, those of a complex would cancel
         shared, descent = self._descent(name, charge, environment)
-        about = self._about(name, relax.level, costs.HESSIAN, shared)
-        label = self._label(name, charge, environment)
+        at = level or relax.level
+        about = self._about(name, at, costs.HESSIAN, shared)
+        label = self._label(name, charge, environment, at)
         settings = {**descent, "index": 0}
-        return self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
+        return self.add("hessian", at, settings, {"geometry": geometry}, label=label, **about)
 
-    def _relaxed(self, name: str, charge: int = 0, environment: str = "") -> Spec:
+    def _relaxed(self, name: str, charge: int = 0, environment: str = "", level: str = "") -> Spec:
         """As `geometry`, without a look at vibrations: what is put on a surface relaxes there again."""
         found, relax = self.conformers(name, charge), self.tier.geometry
         if relax is None or STEPS[found.step].name == "given" or len(self.symbols(name)) == 1:
             return found
         shared, descent = self._descent(name, charge, environment)
         wish = {**descent, "connectivity": "reported"} if charge else descent
-        return self._lowest(name, self._label(name, charge, environment), found, relax, shared, wish)
+        start, keep = found, 1
+        if relax.rerank_window_ev is not None:
+            # A complex is there for its lowest pose: nothing is averaged over the others.
+            keep = relax.rerank_keep if name not in self.complexes else 1
+            settings = {**shared, "window_ev": relax.rerank_window_ev, "keep": relax.rerank_keep}
+            about = self._about(name, relax.level, costs.RERANKING, shared)
+            label = self._label(name, charge, environment, relax.level)
+            start = self.add("rerank", relax.level, settings, {"geometry": found}, label=label, **about)
+        at = level or relax.level
+        about = self._about(name, at, costs.RELAXATION, shared)
+        label = self._label(name, charge, environment, at)
+        relaxed = {
+            f"relaxed {k}": self.add(
+                "molecule_relax", at, {**wish, "index": k}, {"geometry": start},
+                label=label + (f", conformer {k + 1}" if k else ""), **about,
+            )
+            for k in range(keep)
+        }  # fmt: skip
+        if len(relaxed) == 1:
+            return relaxed["relaxed 0"]
+        inputs = {"search 0": start, **relaxed}
+        return self.add("ensemble", None, {}, inputs, label=label, cost_s=0.5, memory_mb=200)
 
-    def _label(self, name: str, charge: int, environment: str) -> str:
-        assert self.tier.geometry is not None
-        return f"{_ionised(name, charge)} at {self.tier.geometry.level}" + (f" in {environment}" if environment else "")
+    @staticmethod
+    def _label(name: str, charge: int, environment: str, level: str) -> str:
+        return f"{_ionised(name, charge)} at {level}" + (f" in {environment}" if environment else "")
 
     def _descent(self, name: str, charge: int, environment: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings of energies along a relaxation, and of the relaxation."""
@@ -122,36 +146,12 @@ class MoleculePlanner(BasePlanner):
             spec = self.specs[spec.inputs["geometry"]]
         return spec
 
-    def _lowest(
-        self, name: str, label: str, found: Spec, relax: m.MolecularGeometry, shared: Any, descent: Any
-    ) -> Spec:
-        """Conformers in the order of the geometry level, relaxed, gathered."""
-        start = found
-        # A complex is there for its lowest pose: nothing is averaged over the others.
-        keep = relax.rerank_keep if relax.rerank_window_ev is not None and name not in self.complexes else 1
-        if relax.rerank_window_ev is not None:
-            settings = {**shared, "window_ev": relax.rerank_window_ev, "keep": relax.rerank_keep}
-            about = self._about(name, relax.level, costs.RERANKING, shared)
-            start = self.add("rerank", relax.level, settings, {"geometry": found}, label=label, **about)
-        about = self._about(name, relax.level, costs.RELAXATION, shared)
-        relaxed = {
-            f"relaxed {k}": self.add(
-                "molecule_relax", relax.level, {**descent, "index": k}, {"geometry": start},
-                label=label + (f", conformer {k + 1}" if k else ""), **about,
-            )
-            for k in range(keep)
-        }  # fmt: skip
-        if len(relaxed) == 1:
-            return relaxed["relaxed 0"]
-        inputs = {"search 0": start, **relaxed}
-        return self.add("ensemble", None, {}, inputs, label=label, cost_s=0.5, memory_mb=200)
-
-    def ion_geometry(self, name: str, charge: int) -> Spec:
+    def ion_geometry(self, name: str, charge: int, level: str = "") -> Spec:
         """The minimum that a species relaxes to from its own geometry after an electron was added (-1) or removed (+1),
 
-        whatever its bonds then are.
+        whatever its bonds then are; both at the tier's level unless given.
         """
-        start, relax = self.geometry(name), self.tier.geometry
+        start, relax = self.geometry(name, 0, "", level), self.tier.geometry
         if relax is None or len(self.symbols(name)) == 1 or start.step == "given":
             return start
         settings = {
@@ -162,14 +162,15 @@ class MoleculePlanner(BasePlanner):
             "fmax_ev_per_angstrom": self._fmax(True),
             "max_steps": relax.max_steps,
         }
-        about = self._molecule_cost(name, relax.level, open_shell=True, factor=costs.RELAXATION)
-        label = f"{_ionised(name, charge)} at {relax.level}"
+        at = level or relax.level
+        about = self._molecule_cost(name, at, open_shell=True, factor=costs.RELAXATION)
+        label = self._label(name, charge, "", at)
         wish = {**settings, "connectivity": "reported"}
-        geometry = self.add("molecule_relax", relax.level, wish, {"geometry": start}, label=label, **about)
+        geometry = self.add("molecule_relax", at, wish, {"geometry": start}, label=label, **about)
         thermo = self.tier.thermochemistry
         if thermo is not None and thermo.ions == "own":
-            about = self._molecule_cost(name, relax.level, open_shell=True, factor=costs.HESSIAN)
-            geometry = self.add("hessian", relax.level, settings, {"geometry": geometry}, label=label, **about)
+            about = self._molecule_cost(name, at, open_shell=True, factor=costs.HESSIAN)
+            geometry = self.add("hessian", at, settings, {"geometry": geometry}, label=label, **about)
         return geometry
 
     def relaxation(self, ion: Spec, own: Spec) -> Spec:
