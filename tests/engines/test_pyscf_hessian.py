@@ -11,6 +11,7 @@ from crosstalk.engines import pyscf_relax as relaxation
 from crosstalk.errors import PhysicsFailure
 from crosstalk.spec import Spec
 from crosstalk.steps import Input
+from crosstalk.structures import rotor
 from crosstalk.units import FORCE_CONSTANT_CM1
 
 from .test_pyscf import relax, settings_of
@@ -75,7 +76,7 @@ def test_linear_molecules_have_a_mode_more(name, count):
     atoms.rotate(33, (1, 2, 3))
     frequencies, displacements = hessians.normal_modes(atoms, springs(atoms))
     assert len(frequencies) == count == len(displacements)
-    assert (count == 3 * len(atoms) - 5) == hessians.is_linear(atoms)
+    assert (count == 3 * len(atoms) - 5) == rotor.is_linear(atoms)
 
 
 def test_modes_do_not_care_how_the_molecule_lies():
@@ -96,7 +97,7 @@ def test_a_negative_curvature_is_an_imaginary_mode():
 def test_symmetry_numbers(name, sigma):
     atoms = molecule(name)
     atoms.rattle(stdev=0.002, seed=1)  # as relaxed as forces of 0.02 eV/Angstrom leave it
-    assert hessians.symmetry_number(atoms) == sigma
+    assert rotor.symmetry_number(atoms) == sigma
 
 
 # -- with the engine -----------------------------------------------------------------------------------------------

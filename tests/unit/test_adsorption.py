@@ -7,6 +7,7 @@ from crosstalk import beef
 from crosstalk.config import load
 from crosstalk.errors import ConfigError
 from crosstalk.observables.base import ENSEMBLE, observables
+from crosstalk.thermochemistry import adsorption_correction
 
 from .surfaces import config, entry, outcome, plan, row
 
@@ -53,6 +54,21 @@ def test_distinct_minima_are_averaged_and_name_their_starts(planned, tmp_path):
     assert found["minima"] == "-1.000 (4 starts); -0.900 (2 starts)"
     assert found["starts"] == "4 bound, 1 desorbed, 1 without SCF"
     assert found["rank_correlation"] == 0.5
+
+
+def test_the_free_energy_is_the_lowest_poses_with_its_rigid_body_vibrations(planned, tmp_path):
+    assert all(spec.step != "surface_modes" for spec in planned.specs.values()), "nobody asked"
+    asked = {"tiers": {"films": {"observables": {"adsorption": {"modes": True}}}}}
+    chosen = entry(plan(tmp_path / "config", levels=asked), "adsorption", surface="sheet", level="pw")
+    modes = chosen.specs["modes"]
+    assert modes.inputs["geometry"] == chosen.specs["ensemble"].key
+    assert modes.settings["level"]["mode"] == "lcao", "where the forces vanish"
+    rotor = {"inertia_amu_angstrom2": [1.0, 2.0, 3.0], "symmetry_number": 2, "mass_amu": 18.0}
+    vibrations = outcome(frequencies_cm1=[30.0, 60.0, 90.0, 150.0, 200.0, 300.0], **rotor)
+    found = row(chosen, tmp_path, WHOLE | {"ensemble": outcome(**MINIMA), "modes": vibrations})
+    correction = adsorption_correction(vibrations.quantities)
+    assert correction > 0.2, "a gas at 1 bar loses more than it gains"
+    assert found["g_ads_ev"] == pytest.approx(-1.0 + correction)
 
 
 def test_an_average_of_one_minimum_is_that_minimum(planned, tmp_path):

@@ -13,7 +13,7 @@ from ase.optimize import BFGS
 from crosstalk.engines import gpaw_relax, surface_guides
 from crosstalk.engines import surface_hessian as hessians
 from crosstalk.engines import surface_optimiser as optimiser
-from crosstalk.structures import slabs
+from crosstalk.structures import rotor, slabs
 
 FMAX = 0.02
 
@@ -101,14 +101,14 @@ def test_bonds_are_stiff_and_the_adsorbate_as_a_whole_is_soft():
 
 def test_rigid_modes_are_all_motions_without_strain():
     water = molecule("H2O")
-    modes = hessians.rigid_modes(water.positions)
+    modes = rotor.rigid_modes(water.positions)
     assert modes.shape == (6, 9)
     assert modes @ modes.T == pytest.approx(np.eye(6), abs=1e-10)
     for mode in modes:
         moved = water.copy()
         moved.positions += 1e-4 * mode.reshape(-1, 3)
         assert moved.get_all_distances() == pytest.approx(water.get_all_distances(), abs=1e-7)
-    assert len(hessians.rigid_modes(molecule("CO").positions)) == 5
+    assert len(rotor.rigid_modes(molecule("CO").positions)) == 5
 
 
 def test_small_forces_that_all_pull_one_way_are_no_convergence():

@@ -5,7 +5,7 @@ import pytest
 from ase.build import molecule
 from ase.thermochemistry import IdealGasThermo
 
-from crosstalk.thermochemistry import corrections, volume_a3
+from crosstalk.thermochemistry import adsorption_correction, corrections, volume_a3
 from crosstalk.units import BOLTZMANN_EV_PER_K, KCAL_MOL_EV, KJ_MOL_EV, ROOM_TEMPERATURE_K, WAVENUMBER_EV
 
 KT = BOLTZMANN_EV_PER_K * ROOM_TEMPERATURE_K
@@ -134,3 +134,19 @@ def test_entropy_grows_with_temperature_and_falls_with_pressure(quantities):
     values = [entropy(quantities, temperature=t) for t in (150.0, 300.0, 600.0)]
     assert values == sorted(values) and values[0] > 0
     assert entropy(quantities, state="1 M") < entropy(quantities)
+
+
+def test_adsorption_turns_an_atoms_translation_into_three_vibrations():
+    stiff = {
+        "frequencies_cm1": [900.0] * 3,
+        "inertia_amu_angstrom2": [0.0] * 3,
+        "symmetry_number": 1,
+        "mass_amu": 39.948,
+    }
+    quantum = 900.0 * WAVENUMBER_EV
+    bound = 3 * (quantum / 2 + KT * np.log(1 - np.exp(-quantum / KT)))
+    gas = 2.5 * KT - KT * 18.61  # Sackur-Tetrode: argon has 154.8 J/mol/K at 298.15 K and 1 bar
+    assert adsorption_correction(stiff) == pytest.approx(bound - gas, abs=2e-3)
+    soft, imaginary = ({**stiff, "frequencies_cm1": [f, 900.0, 900.0]} for f in (10.0, -3.0))
+    assert adsorption_correction(soft) < adsorption_correction(stiff)
+    assert adsorption_correction(imaginary) == pytest.approx(adsorption_correction(soft)), "no softer than the softest"

@@ -138,6 +138,8 @@ def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
     return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
 
 
+#: Gradients of the rigid-body motions of a pose, over one energy.
+MODES = 15.0
 #: Cells that a relaxation of a crystal goes through, those whose energies give the stress included.
 CELL_STEPS = 25.0
 #: K-points for each that symmetry leaves.

@@ -271,6 +271,7 @@ QUANTITIES = _declare(
     Quantity(
         "e_ads_spread_ev", "eV", "standard deviation of e_ads_ev over the ensemble of 2,000 functionals of its level"
     ),
+    Quantity("g_ads_ev", "eV", "free energy of adsorption at 298.15 K from the gas at 1 bar, lowest pose"),
     Quantity("e_ads_average_ev", "eV", "e_ads_ev averaged over the distinct poses with Boltzmann weights at 298.15 K"),
     Quantity(
         "interaction_ev",

@@ -38,6 +38,7 @@ surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; in
 surface_energy   level, index, part (optional: "slab" | "molecule", that part of a pose alone, at the geometry of the whole), ghosts
                  (optional, with part: true leaves the other part's basis functions), charges (optional: "hirshfeld", the charge
                  of a pose's adsorbate); input geometry (slab, poses, surface_relax or pose_ensemble)
+surface_modes    level, index (0); inputs geometry (a pose: surface_relax, pose_ensemble) and molecule (poses: its second structure is a rotor)
 pose_ensemble    nothing; inputs "search 0" (poses) and "pose 1", "pose 2", ... (surface_energy), of which those without a number are left out.
                  Structures: the distinct poses from the lowest up
 """
@@ -91,7 +92,7 @@ _BUILDING = tuple(
 )
 
 #: How surfaces relax in few gradients.
-_DESCENT = ("engines.surface_optimiser", "engines.surface_hessian", "engines.surface_guides")
+_DESCENT = ("engines.surface_optimiser", "engines.surface_hessian", "engines.surface_guides", "structures.rotor")
 
 _STEPS = [
     Step("conformers", "search_conformers", 2, {"xtb": "crosstalk.engines.xtb_search:conformers"},
@@ -110,7 +111,7 @@ _STEPS = [
     Step("ensemble", "relax_molecules", 1, {"none": "crosstalk.structures.ensembles:ensemble"},
          ("structures.ensembles", "structures.conformers"), optional=True),
     Step("hessian", "relax_molecules", 3, {"pyscf": "crosstalk.engines.pyscf_hessian:hessian"},
-         ("engines.pyscf_hessian", "engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb", "structures.graphs")),
+         ("engines.pyscf_hessian", "engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb", "structures.graphs", "structures.rotor")),
     Step("orbitals", "compute_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_orbitals:orbitals"},
          ("engines.pyscf_orbitals", "structures.envelope", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections")),
     Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
@@ -122,13 +123,15 @@ _STEPS = [
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw_relax:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
          ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", *_DESCENT, "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},
-         ("engines.xtb", "engines.xtb_surfaces", "engines.surface_hessian", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
+         ("engines.xtb", "engines.xtb_surfaces", "engines.surface_hessian", "structures.rotor", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
     Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
          ("structures.transplants", "structures.poses")),
     Step("surface_relax", "relax_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
          ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame")),
     Step("surface_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
          ("engines.gpaw", "engines.gpaw_analysis")),
+    Step("surface_modes", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_modes:surface_modes"},
+         ("engines.gpaw_modes", "engines.gpaw", "structures.rotor")),
     Step("pose_ensemble", "place_adsorbates", 1, {"none": "crosstalk.structures.pose_ensembles:pose_ensemble"},
          ("structures.pose_ensembles", "structures.poses", "structures.conformers"), optional=True),
 ]  # fmt: skip

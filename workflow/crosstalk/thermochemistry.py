@@ -23,6 +23,8 @@ from crosstalk.units import (
 #: Below this wavenumber (1/cm) an oscillator's entropy is mostly that of a rotor, and the order of the switch.
 SOFT_CM1 = 100.0
 SWITCH_ORDER = 4
+#: A mode on a surface is never softer than this, 1/cm.
+SOFTEST_CM1 = 10.0
 #: Largest effective moment of inertia of a soft mode, amu Angstrom^2 (1e-44 kg m^2, Grimme's value).
 ROTOR_LIMIT_AMU_A2 = 602.214
 #: Standard states: the ideal gas at 1 bar, and the solute at 1 mol/l.
@@ -57,6 +59,24 @@ def corrections(
     entropy += float(_vibration(modes, inertia, kt).sum())
     enthalpy = zero_point + thermal
     return Corrections(zero_point, enthalpy, enthalpy - kt * entropy)
+
+
+def adsorption_correction(quantities: Mapping[str, Any], temperature_k: float = ROOM_TEMPERATURE_K) -> float:
+    """Free energy of adsorption minus its energy, eV: an ideal gas at 1 bar loses translation and rotation to six vibrations.
+
+    quantities: of a record of step `surface_modes`. Inner vibrations are taken to cancel. Oscillators with quasi-harmonic
+    entropies, as in molecules; an imaginary or very soft mode counts as one of SOFTEST_CM1.
+    """
+    kt = BOLTZMANN_EV_PER_K * temperature_k
+    modes = np.maximum(np.abs(quantities["frequencies_cm1"]), SOFTEST_CM1)
+    inertia = np.array([i for i in quantities["inertia_amu_angstrom2"] if i > 0])
+    quanta = WAVENUMBER_EV * modes
+    bound = float((quanta / 2 + quanta / np.expm1(quanta / kt)).sum()) - kt * float(
+        _vibration(modes, inertia, kt).sum()
+    )
+    entropy = _translation(quantities["mass_amu"], temperature_k, "1 bar")
+    entropy += _rotation(inertia, quantities["symmetry_number"], kt)
+    return bound - kt * (1.5 + len(inertia) / 2 + 1.0 - entropy)
 
 
 def _translation(mass_amu: float, temperature_k: float, state: str) -> float:

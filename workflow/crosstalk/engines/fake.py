@@ -41,6 +41,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "poses": {"n_starts": (6, 6), "n_atoms": (40, 70)},
     "transplant": {"n_atoms": (40, 70)},
     "pose_ensemble": {"energy_ev": (-900, -800)},
+    "surface_modes": {"mass_amu": (18, 200), "symmetry_number": (1, 2)},
     "surface_relax": {"energy_ev": (-900, -800), "n_steps": (5, 20)},
     "surface_energy": {
         "energy_ev": (-900, -800), "dispersion_ev": (-3, 0), "work_function_ev": (4, 5), "work_function_bottom_ev": (4, 5), "vbm_ev": (-8, -6),
@@ -59,7 +60,7 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
     quantities: dict[str, Any] = {name: random.uniform(*limits) for name, limits in RANGES[spec.step].items()}
     if spec.step == "bulk_relax" and not spec.settings.get("layered"):
         del quantities["interlayer_angstrom"]
-    if spec.step == "hessian":
+    if spec.step in ("hessian", "surface_modes"):
         quantities |= {
             "frequencies_cm1": sorted(random.uniform(100, 3000, 3)),
             "inertia_amu_angstrom2": [10.0, 20.0, 30.0],

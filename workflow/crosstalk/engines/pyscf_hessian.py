@@ -20,6 +20,7 @@ from crosstalk.engines import pyscf as engine
 from crosstalk.engines import pyscf_relax as relaxation
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Gate, Outcome, write_atomically
+from crosstalk.structures import rotor
 from crosstalk.units import BOHR_ANGSTROM, FORCE_CONSTANT_CM1, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -41,10 +42,6 @@ MAX_FOLLOWED = 2
 FIRST_STEP = 0.2
 #: Both sides of a mode are alike within these: eV, and eV/Angstrom (the saddle's own forces are below fmax, not zero).
 SAME_ENERGY, SAME_FORCE = 2e-3, 0.04
-#: A molecule is linear when its smallest moment of inertia is below this part of its largest.
-LINEAR = 2e-3
-#: Two structures are the same shape within this deviation of atoms, Angstrom, when a symmetry operation is looked for.
-SYMMETRY_TOLERANCE = 0.05
 
 
 def hessian(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
@@ -184,13 +181,7 @@ def _internal_space(atoms: "Atoms") -> np.ndarray:
     outer += [np.cross(axis, centred) for axis in np.eye(3)]
     rigid = np.array([(np.sqrt(masses)[:, None] * motion).ravel() for motion in outer]).T
     left, _, _ = np.linalg.svd(rigid, full_matrices=True)
-    return left[:, 5 if is_linear(atoms) else 6 :]
-
-
-def is_linear(atoms: "Atoms") -> bool:
-    """True when one moment of inertia all but vanishes."""
-    moments = atoms.get_moments_of_inertia()
-    return bool(moments[0] < LINEAR * moments[2])
+    return left[:, 5 if rotor.is_linear(atoms) else 6 :]
 
 
 def _downhill(
@@ -230,24 +221,4 @@ def _alike(one: relaxation.Point, other: relaxation.Point) -> bool:
 
 def _shape(atoms: "Atoms", frequencies: list[float]) -> dict[str, Any]:
     """What thermal corrections need beside the energy (`crosstalk.thermochemistry`)."""
-    moments = np.zeros(3) if len(atoms) == 1 else atoms.get_moments_of_inertia()
-    if len(atoms) > 1 and is_linear(atoms):
-        moments[0] = 0.0
-    return {
-        "frequencies_cm1": frequencies,
-        "n_imaginary": sum(f < 0 for f in frequencies),
-        "inertia_amu_angstrom2": moments.tolist(),
-        "symmetry_number": symmetry_number(atoms),
-        "mass_amu": float(atoms.get_masses().sum()),
-    }
-
-
-def symmetry_number(atoms: "Atoms") -> int:
-    """Rotational symmetry number of a molecule."""
-    if len(atoms) == 1:
-        return 1
-    from pymatgen.core import Molecule
-    from pymatgen.symmetry.analyzer import PointGroupAnalyzer
-
-    molecule = Molecule(list(atoms.symbols), atoms.positions)
-    return int(PointGroupAnalyzer(molecule, tolerance=SYMMETRY_TOLERANCE).get_rotational_symmetry_number())
+    return {"frequencies_cm1": frequencies, "n_imaginary": sum(f < 0 for f in frequencies), **rotor.facts(atoms)}

@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from crosstalk.engines.xtb import LINDH_STRETCH, lindh_decay
+from crosstalk.structures.rotor import rigid_modes
 from crosstalk.units import BOHR_ANGSTROM, HARTREE_EV
 
 #: Lindh's force constant of a bend, hartree.
@@ -114,15 +115,6 @@ def adsorbate(atoms: Atoms) -> np.ndarray:
     """Which atoms are an adsorbate's (bool, (n,)): none of a slab, none of a molecule alone, which moves as it likes."""
     mine = atoms.get_tags() == 1
     return mine if not mine.all() else np.zeros_like(mine)
-
-
-def rigid_modes(positions: np.ndarray) -> np.ndarray:
-    """Orthonormal translations and rotations of a body, as displacements of its atoms: (6, 3n); (5, 3n) when linear."""
-    centred = positions - positions.mean(axis=0)
-    axes = np.eye(3)
-    moves = [np.tile(axis, len(positions)) for axis in axes] + [np.cross(axis, centred).ravel() for axis in axes]
-    _, sizes, modes = np.linalg.svd(np.array(moves), full_matrices=False)
-    return modes[sizes > 1e-6 * sizes[0]]
 
 
 def generalised_force(positions: np.ndarray, forces: np.ndarray) -> float:

@@ -20,9 +20,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
-from crosstalk.engines.surface_hessian import RIGID, generalised_force, rigid_modes
+from crosstalk.engines.surface_hessian import RIGID, generalised_force
 from crosstalk.errors import CrosstalkError, PhysicsFailure
 from crosstalk.record import Gate, Outcome, write_atomically
+from crosstalk.structures.rotor import rigid_modes
 
 if TYPE_CHECKING:
     from crosstalk.spec import Spec

@@ -12,6 +12,7 @@ from crosstalk.errors import nearest
 from crosstalk.observables.base import CLOSING, ENSEMBLE, Entry, Observable, Read, Row, close, usable
 from crosstalk.quantities import combine, combine_lists
 from crosstalk.record import USABLE, Record
+from crosstalk.thermochemistry import adsorption_correction
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
@@ -36,6 +37,10 @@ class Settings(Model):
         default_factory=list,
         description="levels (of `levels`) at which slab and molecule are computed as they are in the lowest pose: deformation, interaction; at LCAO levels counterpoise too",
     )
+    modes: bool = Field(
+        False,
+        description="vibrations of the lowest pose as a rigid body, at the level of `geometry`: free energies of adsorption",
+    )
     charges: Literal["hirshfeld"] | None = Field(None, description="charge transfer to the adsorbate: hirshfeld | null")
 
 
@@ -46,7 +51,7 @@ class Adsorption(Observable):
     engines = ("gpaw",)
     section = Settings
     columns = (
-        "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "e_electronic_ev", "e_ads_spread_ev", "e_ads_average_ev", "interaction_ev",
+        "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "e_electronic_ev", "e_ads_spread_ev", "e_ads_average_ev", "g_ads_ev", "interaction_ev",
         "deformation_slab_ev", "deformation_molecule_ev", "counterpoise_ev", "adsorbate_charge_e", "n_poses", "class", "geometry_flag",
         "height_angstrom", "n_starts", "n_atoms", "minima", "poses", "starts", "rank_correlation", *CLOSING,
     )  # fmt: skip
@@ -54,7 +59,8 @@ class Adsorption(Observable):
         "e_ads = E(slab+molecule) - E(slab) - E(molecule, same box and settings), lowest pose; negative = bound. e_disp is its dispersion part, "
         "e_electronic the rest. e_ads = interaction + deformation_slab + deformation_molecule, with the parts as they are in the pose. "
         "e_ads_spread: standard deviation over the 2,000 functionals of the BEEF-vdW ensemble; less of it is left in a difference of two "
-        "surfaces. e_ads_average: over the distinct minima, Boltzmann weights at 298.15 K. counterpoise (basis-set superposition of a local "
+        "surfaces. e_ads_average: over the distinct minima, Boltzmann weights at 298.15 K. g_ads: of the lowest pose at 298.15 K from the gas at "
+        "1 bar, translation and rotation turned into six vibrations, inner vibrations unchanged. counterpoise (basis-set superposition of a local "
         "basis) is not contained: add it. adsorbate_charge: Hirshfeld, positive = electrons went to the slab. "
         "n_poses: poses computed at the final level, out of n_starts starts of the filter; poses and starts: how they ended; minima: distinct "
         "ones of the final level with the starts that found them. geometry_flag 'unrelaxed': energies at the filter's geometries, which bind "
@@ -92,6 +98,8 @@ class Adsorption(Observable):
         if len(poses) > 1:
             lowest, place = planner.pose_ensemble(search, [specs[role] for role in poses], f"{name} at {level}"), 0
             specs["ensemble"] = lowest
+        if settings.modes and settings.geometry is not None:
+            specs["modes"] = planner.surface_modes(lowest, search, settings.geometry.level, place, f"{name}: modes")
         if level in settings.decompose:
             for which in ("slab", "molecule"):
                 what = f"{name}: {which} in place"
@@ -125,6 +133,8 @@ class Adsorption(Observable):
             row["class"] = "not bound"
         row |= {c: records[best].quantities.get(c) for c in ("height_angstrom", "adsorbate_charge_e")}
         row |= _parts(records, best, energies[best]) | _minima(records, energies[best])
+        if "modes" in records and records["modes"].usable:
+            row["g_ads_ev"] = energies[best] + adsorption_correction(records["modes"].quantities)
         # Poses that do not exist are no failure as long as one does; those that failed are named.
         lost = {r for r in _needed(records, energies) if r.startswith("pose ") and not records[r].usable}
         row = close(row, self.columns, {r: its for r, its in _needed(records, energies).items() if r not in lost}, best)
@@ -137,6 +147,8 @@ class Adsorption(Observable):
             for level in settings.decompose
             if level not in settings.levels
         ]
+        if settings.modes and settings.geometry is None:
+            wrong.append("key 'modes': vibrations need relaxed poses: section 'geometry'")
         local = [level for level in settings.levels if getattr(config.levels.get(level), "mode", None) == "lcao"]
         return wrong + [
             f"key 'levels': '{level}' is LCAO, whose energies need their counterpoise: name it under 'decompose' too, or use a plane-wave level"

@@ -123,6 +123,12 @@ class SurfacePlanner(MoleculePlanner):
         about = self._surface_cost(level, box)
         return self.add("surface_energy", level, settings, {"geometry": geometry}, label=f"{label} at {level}", **about)
 
+    def surface_modes(self, pose: Spec, search: Spec, level: str, index: int, label: str) -> Spec:
+        """Rigid-body motions of a pose; `search` holds the molecule alone."""
+        about = self._surface_cost(level, self.boxes[search.key].part(2), factor=costs.MODES)
+        inputs = {"geometry": pose, "molecule": search}
+        return self.add("surface_modes", level, {"index": index}, inputs, label=f"{label} at {level}", **about)
+
     def pose_ensemble(self, search: Spec, energies: Sequence[Spec], label: str) -> Spec:
         """The distinct poses of a search in the order of their energies at a level; `energies` in the search's order."""
         inputs = {"search 0": search} | {f"pose {k + 1}": energy for k, energy in enumerate(energies)}
