@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
@@ -166,3 +167,26 @@ def test_ghosts_lower_the_energy_of_a_part_and_leave_it_its_dispersion(tmp_path:
     ghosts = asked(whole, tmp_path, local, part="molecule", ghosts=True).quantities
     assert -0.5 < ghosts["energy_ev"] - alone["energy_ev"] < 0.0
     assert ghosts["dispersion_ev"] == alone["dispersion_ev"]
+
+
+def test_profiles_hold_all_electrons_and_end_in_the_vacuum(tmp_path: Path) -> None:
+    atoms = two("LiH", 1.6)
+    light = {"energy_tolerance_ev": 1e-3, "density_tolerance": 1e-3}
+    found = {
+        which: asked(atoms, tmp_path, light, profiles=True, part=which).quantities
+        for which in (None, "slab", "molecule")
+    }
+    heights = np.array(found[None]["profile_heights_angstrom"])
+    for which, electrons in ((None, 2.0), ("slab", 1.0), ("molecule", 1.0)):  # the 1s of lithium is in its core
+        density = found[which]["profile_electrons_per_angstrom"]
+        assert density.sum() * (heights[1] - heights[0]) == pytest.approx(electrons, abs=1e-3)
+        assert list(found[which]["profile_heights_angstrom"]) == list(heights), "one grid for a difference"
+    top = heights[found[None]["profile_electrons_per_angstrom"].argmax()]
+    assert abs(top - atoms.positions[1, 2]) < 0.5, "hydride"
+    potential = found[None]["profile_potential_ev"]
+    end = atoms.cell[2, 2]
+    plateau = potential[(heights > end - 3.0) & (heights < end - 1.5)]
+    assert plateau.mean() == pytest.approx(0.0, abs=0.05) and potential.min() < -1
+    assert found[None]["slab_extent_angstrom"] == [atoms.positions[0, 2]] * 2
+    assert found[None]["adsorbate_extent_angstrom"] == [atoms.positions[1, 2]] * 2
+    assert "profile_potential_ev" not in found["molecule"]

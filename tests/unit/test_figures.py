@@ -15,7 +15,7 @@ from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.plan import Plan
 from crosstalk.record import Store
-from crosstalk.reporting import figures, structures
+from crosstalk.reporting import figures, profiles, structures
 from crosstalk.units import ev_to_kcal_mol
 
 FRONTIER = [
@@ -188,5 +188,56 @@ def test_a_campaign_without_entries_still_has_all_its_figures(tmp_path):
     }
     config = Config(folder=Path(), default="c", campaigns={"c": m.Campaign(tier="t", observables={})}, **parts)
     paths = figures.draw(Plan("c", config, (), {}), Store(tmp_path), tmp_path)
-    names = ("frontier", "redox", "binding", "adsorption", "convergence", "validation", "structures", "orbitals")
+    names = (
+        "frontier",
+        "redox",
+        "binding",
+        "adsorption",
+        "convergence",
+        "density",
+        "potential",
+        "validation",
+        "structures",
+        "orbitals",
+    )
     assert {str(p.relative_to(tmp_path)) for p in paths} == {f"figures/{n}.{k}" for n in names for k in ("svg", "png")}
+
+
+HEIGHTS = np.linspace(0, 20, 101)
+MOVED = np.exp(-((HEIGHTS - 11) ** 2)) - np.exp(-((HEIGHTS - 9) ** 2))
+ALONG = {
+    "adsorbate": "A",
+    "surface": "S",
+    "level": "l",
+    "work_function_ev": 4.5,
+    "work_function_flag": "",
+    "vbm_ev": -7.0,
+    "cbm_ev": -2.0,
+    "profiles": {
+        "profile_heights_angstrom": HEIGHTS.tolist(),
+        "profile_electrons_per_angstrom": MOVED.tolist(),
+        "profile_potential_ev": (-10 * np.exp(-((HEIGHTS - 7) ** 2))).tolist(),
+        "slab_extent_angstrom": [6.0, 8.0],
+        "adsorbate_extent_angstrom": [10.0, 12.0],
+    },
+}
+
+
+def test_profiles_lie_above_the_slab_and_say_where_electrons_went():
+    figure = profiles.density([ALONG, ALONG | {"surface": "T"}, {"adsorbate": "B", "surface": "S", "level": "l"}])
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    left, right = panels[0], next(a for a in panels if a.get_title() == "" and a.lines)
+    assert "A on S" in words(figure) and "A on T" in words(figure) and "B on S" not in words(figure)
+    crossed = right.lines[0].get_ydata()
+    assert crossed[np.abs(HEIGHTS - 10).argmin()] < -1, "lost below, gained above: moved up"
+    assert crossed[-1] == pytest.approx(0, abs=1e-6)
+    assert left.get_ylim()[0] == -left.get_ylim()[1] and right.get_ylim()[0] == -right.get_ylim()[1]
+
+
+def test_the_potential_has_the_fermi_level_of_conductors_and_edges_of_others():
+    def levels(row):
+        return sorted(float(line.get_ydata()[0]) for line in profiles.potential([row]).axes[0].lines[1:])
+
+    assert levels(ALONG) == [-4.5]
+    assert levels(ALONG | {"work_function_flag": "mid-gap"}) == [-7.0, -2.0]
+    assert "no rows" in words(profiles.potential([{"surface": "S"}]))

@@ -271,6 +271,35 @@ QUANTITIES = _declare(
     Quantity(
         "e_ads_spread_ev", "eV", "standard deviation of e_ads_ev over the ensemble of 2,000 functionals of its level"
     ),
+    Quantity(
+        "profile_heights_angstrom",
+        "Angstrom",
+        "heights above the bottom of the cell, of profiles",
+        ("n_heights",),
+        decimals=4,
+    ),
+    Quantity(
+        "profile_electrons_per_angstrom",
+        "1/Angstrom",
+        "valence electrons of the cell between z and z + dz",
+        ("n_heights",),
+        decimals=5,
+    ),
+    Quantity(
+        "profile_potential_ev",
+        "eV",
+        "electrostatic energy of an electron, averaged over the plane, against the upper vacuum",
+        ("n_heights",),
+        decimals=4,
+    ),
+    Quantity("slab_extent_angstrom", "Angstrom", "heights of a slab's lowest and highest nucleus", ("2",), decimals=3),
+    Quantity(
+        "adsorbate_extent_angstrom",
+        "Angstrom",
+        "heights of an adsorbate's lowest and highest nucleus",
+        ("2",),
+        decimals=3,
+    ),
     Quantity("g_ads_ev", "eV", "free energy of adsorption at 298.15 K from the gas at 1 bar, lowest pose"),
     Quantity("e_ads_average_ev", "eV", "e_ads_ev averaged over the distinct poses with Boltzmann weights at 298.15 K"),
     Quantity(

@@ -78,6 +78,8 @@ def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
         quantities["ensemble_contributions_ev"] = analysis.ensemble_contributions(calc)
     if asked.get("charges") is not None and is_pose(real):
         quantities["adsorbate_charge_e"] = analysis.adsorbate_charge(calc)
+    if asked.get("profiles"):
+        quantities |= analysis.profiles(calc, real)
     return Outcome(quantities=quantities, gates=gates, rungs=rungs, structures=[real])
 
 

@@ -73,6 +73,29 @@ def potential_profile(calc: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(potential)) * height / len(potential), potential
 
 
+def profiles(calc: Any, atoms: "Atoms") -> dict[str, Any]:
+    """Averages over the plane against the height (Angstrom): electrons per Angstrom and, with a slab, the potential (eV).
+
+    The density is the smooth one with compensation charges. The potential is against the upper vacuum. Where the slab ends
+    and an adsorbate lies is told by their outermost nuclei.
+    """
+    heights, potential = potential_profile(calc)
+    density = calc.dft.densities().pseudo_densities().to_pbc_grid().gather(broadcast=True)
+    smooth = density.data.sum(axis=(0, 1, 2)) * density.desc.dv
+    spacing = float(atoms.cell[2, 2]) / len(smooth)
+    places = np.arange(len(smooth)) * spacing
+    found: dict[str, Any] = {"profile_heights_angstrom": places, "profile_electrons_per_angstrom": smooth / spacing}
+    z, tags = atoms.positions[:, 2], atoms.get_tags()
+    if (tags == 0).any():
+        end = float(atoms.cell[2, 2])
+        vacuum, _ = plateau(heights, potential, end - PLATEAU[1], end - PLATEAU[0])
+        found["profile_potential_ev"] = np.interp(places, heights, potential) - vacuum
+        found["slab_extent_angstrom"] = [z[tags == 0].min(), z[tags == 0].max()]
+    if (tags == 1).any():
+        found["adsorbate_extent_angstrom"] = [z[tags == 1].min(), z[tags == 1].max()]
+    return found
+
+
 # -- BEEF-vdW ----------------------------------------------------------------------------------------------------
 
 

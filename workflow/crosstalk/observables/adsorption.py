@@ -9,7 +9,7 @@ from pydantic import Field
 from crosstalk import beef
 from crosstalk.config.models import GpawLevel, Model, Relaxation
 from crosstalk.errors import nearest
-from crosstalk.observables.base import CLOSING, ENSEMBLE, Entry, Observable, Read, Row, close, usable
+from crosstalk.observables.base import CLOSING, ENSEMBLE, PROFILES, Entry, Observable, Read, Row, close, usable
 from crosstalk.quantities import combine, combine_lists
 from crosstalk.record import USABLE, Record
 from crosstalk.thermochemistry import adsorption_correction
@@ -40,6 +40,9 @@ class Settings(Model):
     modes: bool = Field(
         False,
         description="vibrations of the lowest pose as a rigid body, at the level of `geometry`: free energies of adsorption",
+    )
+    profiles: bool = Field(
+        False, description="the change of the density along the normal, drawn; at the levels of `decompose`"
     )
     charges: Literal["hirshfeld"] | None = Field(None, description="charge transfer to the adsorbate: hirshfeld | null")
 
@@ -85,6 +88,7 @@ class Adsorption(Observable):
     ) -> dict[str, "Spec"]:
         """Energies of slab, molecule and every kept pose, their geometries, and the parts of the lowest pose."""
         search, name = planner.poses(adsorbate, surface), f"{adsorbate} on {surface}"
+        profiles = settings.profiles and level in settings.decompose
         specs, poses = {"poses": search}, [f"pose {k + 1}" for k in range(planner.poses_kept())]
         for index, role in enumerate(["slab", "molecule", *poses]):
             geometry, place, what = search, index, f"{name}: {role}"
@@ -93,7 +97,8 @@ class Adsorption(Observable):
                 place = 0
                 specs[f"{role} geometry"] = geometry
             charges = settings.charges if role in poses else None
-            specs[role] = planner.surface_energy(geometry, level, place, what, charges=charges)
+            drawn = (profiles and role in poses) or None
+            specs[role] = planner.surface_energy(geometry, level, place, what, charges=charges, profiles=drawn)
         lowest, place = specs.get("pose 1 geometry", search), 2 if settings.geometry is None else 0
         if len(poses) > 1:
             lowest, place = planner.pose_ensemble(search, [specs[role] for role in poses], f"{name} at {level}"), 0
@@ -103,7 +108,9 @@ class Adsorption(Observable):
         if level in settings.decompose:
             for which in ("slab", "molecule"):
                 what = f"{name}: {which} in place"
-                specs[f"{which} in place"] = planner.surface_energy(lowest, level, place, what, part=which)
+                specs[f"{which} in place"] = planner.surface_energy(
+                    lowest, level, place, what, part=which, profiles=profiles or None
+                )
                 model = planner.config.levels[level]
                 if isinstance(model, GpawLevel) and model.mode == "lcao":
                     specs[f"{which} with ghosts"] = planner.surface_energy(
@@ -181,12 +188,23 @@ def _parts(records: Mapping[str, Record], best: str, e_ads: float) -> Row:
         slab, molecule = (records[role] for role in in_place)
         row["interaction_ev"] = combine("energy_ev", [(1, records[best]), (-1, slab), (-1, molecule)])
         row["deformation_slab_ev"] = combine("energy_ev", [(1, slab), (-1, records["slab"])])
+        row |= _density(records[best], slab, molecule)
         row["deformation_molecule_ev"] = combine("energy_ev", [(1, molecule), (-1, records["molecule"])])
         ghosts = ("slab with ghosts", "molecule with ghosts")
         if all(role in records for role in ghosts) and usable(records, *ghosts):
             corrections = [(-1.0, records[role]) for role in ghosts]
             row["counterpoise_ev"] = combine("energy_ev", [(1, slab), (1, molecule), *corrections])
     return row
+
+
+def _density(pose: Record, slab: Record, molecule: Record) -> Row:
+    """How the density along the normal changes when slab and molecule, as they are in the pose, meet."""
+    name = "profile_electrons_per_angstrom"
+    if any(name not in record.quantities for record in (pose, slab, molecule)):
+        return {}
+    wanted = ("profile_heights_angstrom", "slab_extent_angstrom", "adsorbate_extent_angstrom")
+    change = combine_lists(name, [(1, pose), (-1, slab), (-1, molecule)])
+    return {PROFILES: {key: pose.quantities[key] for key in wanted} | {name: change}}
 
 
 def _minima(records: Mapping[str, Record], e_ads: float) -> Row:

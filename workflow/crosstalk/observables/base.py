@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 CLOSING = ("status", "reason", "gates", "record")
 #: Key of a row, beside its columns: quantity -> terms of its BEEF-vdW ensemble (`crosstalk.beef`), eV. Claims compare them.
 ENSEMBLE = "ensemble"
+#: Key of a row, beside its columns: quantity -> values along the normal of a surface. Figures draw them.
+PROFILES = "profiles"
+#: All keys of rows beside columns.
+BESIDE = (ENSEMBLE, PROFILES)
 Read = Callable[[Spec], Record]
 Row = dict[str, Any]
 
@@ -99,7 +103,7 @@ def close(row: Row, columns: Sequence[str], records: Mapping[str, Record], main:
         "record": records[main].spec.key,
     }
     full = closing | row
-    kept = {ENSEMBLE: row[ENSEMBLE]} if ENSEMBLE in row else {}
+    kept = {key: row[key] for key in BESIDE if key in row}
     return {column: full.get(column) for column in columns} | kept
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from crosstalk.config.models import Model
-from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
+from crosstalk.observables.base import CLOSING, PROFILES, Entry, Observable, Read, Row, close, usable
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
@@ -17,6 +17,7 @@ ASYMMETRIC = 0.05
 
 class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
+    profiles: bool = Field(False, description="the potential along the normal, drawn")
 
 
 class WorkFunction(Observable):
@@ -40,7 +41,10 @@ class WorkFunction(Observable):
         for name in subjects["surfaces"]:
             for level in settings.levels:
                 slab = planner.slab(name)
-                specs = {"slab": slab, "levels": planner.surface_energy(slab, level, 0, name)}
+                specs = {
+                    "slab": slab,
+                    "levels": planner.surface_energy(slab, level, 0, name, profiles=settings.profiles or None),
+                }
                 yield Entry(
                     self.name,
                     {"surface": name, "level": level},
@@ -54,7 +58,11 @@ class WorkFunction(Observable):
         if usable(records, "slab"):
             row |= {c: records["slab"].quantities.get(c) for c in ("n_atoms", "area_angstrom2", "oh_per_nm2")}
         if usable(records, "levels"):
-            row |= _against_the_vacuum(records["levels"].quantities, entry.facts["conductor"])
+            found = records["levels"].quantities
+            row |= _against_the_vacuum(found, entry.facts["conductor"])
+            if "profile_potential_ev" in found:
+                wanted = ("profile_heights_angstrom", "profile_potential_ev", "slab_extent_angstrom")
+                row[PROFILES] = {name: found[name] for name in wanted}
         return close(row, self.columns, records, "levels")
 
 

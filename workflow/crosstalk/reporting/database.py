@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crosstalk.observables.base import CLOSING, ENSEMBLE
+from crosstalk.observables.base import BESIDE, CLOSING
 from crosstalk.plan import Plan
 from crosstalk.quantities import QUANTITIES, combine
 from crosstalk.record import Record, Store
@@ -56,7 +56,7 @@ def entries(plan: Plan, store: Store) -> Iterator[tuple["Atoms", Mapping[str, An
     for table, rows in found.items():
         for entry, row in zip(plan.table(table), rows, strict=True):
             about = {"table": table} | {
-                c: v for c, v in row.items() if c not in (*CLOSING, ENSEMBLE) and v not in (None, "")
+                c: v for c, v in row.items() if c not in (*CLOSING, *BESIDE) and v not in (None, "")
             }
             main = plan.specs[row["record"]]
             posed = structures.poses(entry)

@@ -50,8 +50,8 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
-    """Write folder/figures/{frontier,redox,binding,adsorption,convergence,validation,orbitals,structures}.{svg,png} and figures/structures/*.png."""
-    from crosstalk.reporting import orbitals, plots
+    """Write folder/figures/{frontier,redox,binding,adsorption,density,potential,convergence,validation,orbitals,structures}.{svg,png} and figures/structures/*.png."""
+    from crosstalk.reporting import orbitals, plots, profiles
 
     found, target = tables.rows(plan, store), Path(folder) / "figures"
     warning = WARNING if tables.is_fake(plan) else ""
@@ -62,6 +62,8 @@ def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
             "adsorption": adsorption(found["adsorption"], warning),
             "convergence": plots.convergence(found["convergence"], warning),
             "redox": plots.redox(found["redox"], warning),
+            "density": profiles.density(found["adsorption"], warning),
+            "potential": profiles.potential(found["surfaces"], warning),
             "validation": plots.parity(tables.results(plan, found)[1], _sets(plan), warning),
         }
         shown = structures.pictures(plan, store)

@@ -15,7 +15,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 PROCESSES = ("oxidation", "reduction")
 
 
-def _page(height: float, title: str, warning: str) -> Figure:
+def page(height: float, title: str, warning: str) -> Figure:
+    """An empty figure of that height (inches) with its title."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.suptitle(f"{title}\n{warning}" if warning else title, fontsize=9.5, color=ALARM if warning else "black")
     return figure
@@ -30,7 +31,7 @@ def redox(rows: Sequence[Row], warning: str = "") -> Figure:
     species = list(dict.fromkeys(row["species"] for row in shown))
     levels = list(dict.fromkeys(row["level"] for row in shown))
     partners = list(dict.fromkeys(row["partner"] for row in shown))
-    figure = _page(1.4 + 0.34 * len(species), title, warning)
+    figure = page(1.4 + 0.34 * len(species), title, warning)
     for axes, process in zip(figure.subplots(1, 2, sharey=True), PROCESSES, strict=True):
         for row in (row for row in shown if row["process"] == process):
             place = species.index(row["species"]) + (levels.index(row["level"]) - (len(levels) - 1) / 2) * 0.22
@@ -69,7 +70,7 @@ def convergence(rows: Sequence[Row], warning: str = "") -> Figure:
     systems = list(dict.fromkeys((row["adsorbate"], row["surface"], row["level"]) for row in shown))
     columns = min(3, len(settings))
     lines = -(-len(settings) // columns)
-    figure = _page(0.9 + 1.9 * lines + 0.2 * len(systems), title, warning)
+    figure = page(0.9 + 1.9 * lines + 0.2 * len(systems), title, warning)
     panels = np.ravel(figure.subplots(lines, columns, sharey=True))
     for axes, name in zip(panels, settings, strict=False):
         values = list(dict.fromkeys(row["value"] for row in shown if row["setting"] == name))
@@ -103,7 +104,7 @@ def parity(rows: Sequence[Row], groups: dict[str, Sequence[str]], warning: str =
         return empty(title, warning)
     levels = list(dict.fromkeys(row["level"] for row in shown))
     names = list(dict.fromkeys(groups[row["reference"]][0] for row in shown))
-    figure = _page(4.6, title, warning)
+    figure = page(4.6, title, warning)
     grid = figure.subplots(2, len(levels), squeeze=False, sharex="col", height_ratios=(2, 1.3))
     for column, level in enumerate(levels):
         upper, lower = grid[0][column], grid[1][column]

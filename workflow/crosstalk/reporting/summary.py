@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from crosstalk.config import models as m
-from crosstalk.observables.base import CLOSING, Observable, Row, numeric, observables
+from crosstalk.observables.base import CLOSING, PROFILES, Observable, Row, numeric, observables
 from crosstalk.plan import Plan
 from crosstalk.quantities import QUANTITIES
 from crosstalk.record import STATUSES, USABLE, Record, Store, write_atomically
@@ -43,6 +43,8 @@ FIGURES = {
     "redox": "Redox potentials",
     "convergence": "What the settings cost",
 }
+#: Observable -> figure of what runs along the normal, and its name.
+ALONG = {"adsorption": ("density", "Change of the electron density"), "surfaces": ("potential", "Potential")}
 
 
 def write(plan: Plan, store: Store, folder: Path) -> list[Path]:
@@ -177,6 +179,9 @@ def _table(observable: Observable, rows: Sequence[Row], fake: bool) -> list[str]
     lines += [*notes, ""] if notes else []
     if observable.name in FIGURES:
         lines += [f"![{FIGURES[observable.name]}](figures/{observable.name}.png)", ""]
+    if observable.name in ALONG and any(PROFILES in row for row in rows):
+        figure, name = ALONG[observable.name]
+        lines += [f"![{name}](figures/{figure}.png)", ""]
     return [*lines, f"All columns, gates and record keys: `tables/{observable.name}.csv`.", ""]
 
 
