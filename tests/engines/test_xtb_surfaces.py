@@ -10,8 +10,9 @@ from ase.build import molecule
 from ase.calculators.calculator import CalculationFailed
 from ase.calculators.emt import EMT
 
+from crosstalk import runner
 from crosstalk.engines import xtb_surfaces
-from crosstalk.errors import CrosstalkError
+from crosstalk.errors import CrosstalkError, EngineError
 from crosstalk.record import Outcome, Record
 from crosstalk.spec import Spec
 from crosstalk.steps import Input
@@ -40,10 +41,10 @@ def inputs(charge: int = 0) -> dict[str, Input]:
     return {"slab": Input(record({}, {}), [GRAPHENE]), "adsorbate": adsorbate}
 
 
-def search(folder: Path, charge: int = 0, **changed: Any) -> Outcome:
+def search(folder: Path, charge: int = 0, level: dict[str, Any] = LEVEL, **changed: Any) -> Outcome:
     folder.mkdir(exist_ok=True)
-    settings = {"sampling": SAMPLING | changed, "repeat": [3, 3], "vacuum_angstrom": 8.0, "level": LEVEL}
-    spec = Spec("poses", "xtb", settings, {"slab": "0", "adsorbate": "1"}, 1)
+    settings = {"sampling": SAMPLING | changed, "repeat": [3, 3], "vacuum_angstrom": 8.0, "level": level}
+    spec = Spec("poses", level["engine"], settings, {"slab": "0", "adsorbate": "1"}, 1)
     return xtb_surfaces.poses(spec, inputs(charge), folder)
 
 
@@ -103,6 +104,26 @@ def test_without_any_scf_the_starts_go_on_unranked(tmp_path: Path, monkeypatch: 
     assert "no SCF today" in outcome.reason
     assert len(outcome.structures) == 2 + 3
     assert "pose_energies_ev" not in outcome.quantities
+
+
+def test_any_calculator_that_can_be_imported_is_a_filter(found: tuple[Outcome, Path], tmp_path: Path) -> None:
+    parameters = {"method": "GFN1-xTB", "verbosity": 0}
+    level = {"engine": "ase", "calculator": "tblite.ase:TBLite", "parameters": parameters}
+    same = search(tmp_path / "same", level=level)
+    expected = found[0].quantities["pose_energies_ev"]
+    assert same.quantities["pose_energies_ev"] == pytest.approx(expected, abs=2e-3)
+    spec = Spec("poses", "ase", {"level": level}, {}, 1)
+    assert {"tblite", "ase"} <= set(runner.versions(spec))
+
+
+@pytest.mark.parametrize(
+    ("calculator", "parameters", "word"),
+    [("tblite.ase:TBLight", {}, "TBLight"), ("nowhere:Best", {}, "nowhere"), ("tblite.ase:TBLite.name", {}, "TBLite")],
+)
+def test_a_calculator_that_cannot_be_made_is_named(calculator: str, parameters: dict[str, Any], word: str) -> None:
+    level = {"engine": "ase", "calculator": calculator, "parameters": parameters}
+    with pytest.raises(EngineError, match=word):
+        xtb_surfaces._calculator(level)
 
 
 def test_an_ion_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from crosstalk.steps import STEPS
 BATCH_SECONDS = 60.0
 BATCH_SECONDS_MPI = 150.0
 #: Seconds that a process needs before it computes: interpreter and engine.
-START_SECONDS = {"pyscf": 3.0, "gpaw": 8.0, "xtb": 2.0, "none": 1.0, "fake": 0.5}
+START_SECONDS = {"pyscf": 3.0, "gpaw": 8.0, "xtb": 2.0, "ase": 10.0, "none": 1.0, "fake": 0.5}
 #: Requested time = estimate times this, so that a slow node does not lose a job that would have finished.
 TIME_MARGIN = 4.0
 

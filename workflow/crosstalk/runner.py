@@ -21,13 +21,19 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "pyscf": ("pyscf", "pyscf-dispersion", "dftd3", "dftd4"),
     "gpaw": ("gpaw", "gpaw-data", "ase", "dftd3"),
     "xtb": ("tblite", "rdkit", "ase"),
+    "ase": ("ase", "rdkit"),
     "none": ("ase",),
     "fake": (),
 }
 
 
-def versions(engine: str) -> dict[str, str]:
-    return {"crosstalk": __version__} | {name: metadata.version(name) for name in PACKAGES[engine]}
+def versions(spec: Spec) -> dict[str, str]:
+    """Package -> version of all that can change a spec's number; of a named calculator, the packages of its module."""
+    names = list(PACKAGES[spec.engine])
+    if spec.engine == "ase":
+        module = spec.settings["level"]["calculator"].partition(":")[0].partition(".")[0]
+        names += metadata.packages_distributions().get(module, [])
+    return {"crosstalk": __version__} | {name: metadata.version(name) for name in names}
 
 
 def is_root_rank() -> bool:
@@ -90,7 +96,7 @@ def run_one(spec: Spec, store: Store, fresh: bool = False) -> tuple[Record, bool
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if is_root_rank():
-        store.save(spec, outcome, versions(spec.engine), cost)
+        store.save(spec, outcome, versions(spec), cost)
     agree(True)
     return store.load(spec.key), True
 

@@ -32,7 +32,7 @@ crystal_energy   level, index (0), part ("crystal" | "layer", one layer of it al
 slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below};
                  input bulk (optional, bulk_relax: the lattice that the surface's settings leave out)
 poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fmax_ev_per_angstrom, max_steps}, repeat [n, m],
-                 vacuum_angstrom, level (xtb); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
+                 vacuum_angstrom, level (xtb or ase); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
                  same box, then the poses from the lowest up; tag 1 marks the adsorbate
 surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; input geometry (poses)
 surface_energy   level, index, part (optional: "slab" | "molecule", that part of a pose alone, at the geometry of the whole), ghosts
@@ -122,7 +122,7 @@ _STEPS = [
          ("engines.gpaw_bulk", "engines.gpaw", "structures.crystals", "structures.frame")),
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw_relax:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
          ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", *_DESCENT, "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
-    Step("poses", "place_adsorbates", 1, {"xtb": "crosstalk.engines.xtb_surfaces:poses"},
+    Step("poses", "place_adsorbates", 1, dict.fromkeys(("xtb", "ase"), "crosstalk.engines.xtb_surfaces:poses"),
          ("engines.xtb", "engines.xtb_surfaces", "engines.surface_hessian", "structures.rotor", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
     Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
          ("structures.transplants", "structures.poses")),

@@ -183,6 +183,8 @@ def _levels(config: Config) -> Iterator[str]:
             yield from (f"{where}: {text}" for text in known.pyscf_problems(level))
         elif isinstance(level, m.GpawLevel):
             yield from (f"{where}: {text}" for text in known.gpaw_problems(level))
+        elif isinstance(level, m.AseLevel):
+            yield from (f"{where}: {text}" for text in known.ase_problems(level))
     yield from twins("levels.yaml: environments", {n: e.settings() for n, e in config.environments.items()})
 
 
@@ -197,7 +199,7 @@ def _tiers(config: Config) -> Iterator[str]:
         if tier.slabs:
             parts.append(("slabs", tier.slabs.level, ("gpaw", "xtb")))
         if tier.poses:
-            parts.append(("poses", tier.poses.level, ("xtb",)))
+            parts.append(("poses", tier.poses.level, ("xtb", "ase")))
         if tier.thermochemistry and not tier.geometry:
             yield f"{where}: thermochemistry needs the section 'geometry': frequencies are those of its level"
         for key, section in tier.observables.items():

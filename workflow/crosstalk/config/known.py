@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from crosstalk.config.memo import remembered
-from crosstalk.config.models import FakeLevel, GpawLevel, Level, PyscfLevel, XtbLevel
+from crosstalk.config.models import AseLevel, FakeLevel, GpawLevel, Level, PyscfLevel, XtbLevel
 from crosstalk.errors import nearest
 
 
@@ -42,6 +42,17 @@ def gpaw_problems(level: GpawLevel) -> Iterator[str]:
         yield f"key 'dispersion': {level.dispersion} is not used with {level.functional}; allowed: null"
 
 
+def ase_problems(level: AseLevel) -> Iterator[str]:
+    """A module that cannot be found. What it holds is seen when it runs: machine-learned potentials are slow to import."""
+    module = level.calculator.partition(":")[0]
+    try:
+        there = importlib.util.find_spec(module) is not None
+    except ImportError:
+        there = False
+    if not there:
+        yield f"key 'calculator': no module '{module}' in this environment: install the package that holds it"
+
+
 def element_problems(level: Level, elements: Sequence[str]) -> Iterator[str]:
     """Elements that a level's basis set or PAW datasets lack."""
     if isinstance(level, PyscfLevel):
@@ -54,7 +65,7 @@ def element_problems(level: Level, elements: Sequence[str]) -> Iterator[str]:
             if f"{element}.{kind}" not in _paw_datasets():
                 yield f"no PAW dataset {element}.{kind} is installed"
     else:
-        assert isinstance(level, XtbLevel | FakeLevel)
+        assert isinstance(level, XtbLevel | AseLevel | FakeLevel)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""xTB on surfaces (tblite): relaxed slabs, and poses of an adsorbate filtered on the frozen slab.
+"""xTB on surfaces (tblite): relaxed slabs, and poses of an adsorbate filtered on the frozen slab, there by any ASE calculator.
 
 tblite samples the Gamma point only and treats a partly periodic system as periodic in three directions. So slabs are
 relaxed in a repeat of SUPERCELL width, with energy and forces folded back onto the surface cell, and everything has
@@ -8,6 +8,7 @@ bonds drifts with the height of the cell (hydroxylated silica: 3 eV between 20 a
 one cell, whose height does not depend on the number of starts.
 """
 
+import importlib
 import json
 import math
 from collections import Counter
@@ -21,7 +22,7 @@ from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
 from crosstalk.engines.surface_hessian import RIGID, generalised_force
-from crosstalk.errors import CrosstalkError, PhysicsFailure
+from crosstalk.errors import CrosstalkError, EngineError, PhysicsFailure
 from crosstalk.record import Gate, Outcome, write_atomically
 from crosstalk.structures.rotor import rigid_modes
 
@@ -269,6 +270,16 @@ def _counts(structures: Sequence[Atoms], n_starts: int, n_rejected: int) -> dict
 
 
 def _calculator(level: Mapping[str, Any]) -> Any:
+    """tblite, or the calculator that the config names. Raises EngineError for one that cannot be made."""
+    if level["engine"] == "ase":
+        module, _, name = level["calculator"].partition(":")
+        try:
+            made: Any = importlib.import_module(module)
+            for part in name.split("."):
+                made = getattr(made, part)
+            return made(**level["parameters"])
+        except (ImportError, AttributeError, TypeError) as error:
+            raise EngineError(f"calculator {level['calculator']}: {error}") from error
     from crosstalk.engines.xtb import calculator
 
     return calculator(level, 0, 1)

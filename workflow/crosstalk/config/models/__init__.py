@@ -14,7 +14,16 @@ from crosstalk.config.models.files import (
     SpeciesFile,
     SurfacesFile,
 )
-from crosstalk.config.models.levels import Environment, FakeLevel, GpawLevel, Level, LevelBase, PyscfLevel, XtbLevel
+from crosstalk.config.models.levels import (
+    AseLevel,
+    Environment,
+    FakeLevel,
+    GpawLevel,
+    Level,
+    LevelBase,
+    PyscfLevel,
+    XtbLevel,
+)
 from crosstalk.config.models.molecules import Dissociation, Reaction, Species
 from crosstalk.config.models.statements import Campaign, Claim, Reference
 from crosstalk.config.models.surfaces import (
@@ -48,6 +57,7 @@ __all__ = [
     "IN_SETS",
     "OPTIONAL",
     "PROSE",
+    "AseLevel",
     "Campaign",
     "CampaignFile",
     "Claim",

@@ -69,6 +69,17 @@ class GpawLevel(LevelBase):
         return self
 
 
+class AseLevel(LevelBase):
+    """Any ASE calculator that Python can import, e.g. a machine-learned potential: filters poses of adsorbates."""
+
+    engine: Literal["ase"]
+    calculator: str = Field(
+        pattern=r"^[\w.]+:[\w.]+$",
+        description="module:name of a class or function that gives an ASE calculator of energies and forces, e.g. mace.calculators:mace_mp",
+    )
+    parameters: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of that class or function")
+
+
 class FakeLevel(LevelBase):
     """Made-up numbers, for tests of the workflow."""
 
@@ -76,7 +87,7 @@ class FakeLevel(LevelBase):
     method: str = Field(description="any name; part of the identity")
 
 
-Level = Annotated[PyscfLevel | XtbLevel | GpawLevel | FakeLevel, Field(discriminator="engine")]
+Level = Annotated[PyscfLevel | XtbLevel | GpawLevel | AseLevel | FakeLevel, Field(discriminator="engine")]
 
 
 class Environment(Model):
