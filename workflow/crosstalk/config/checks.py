@@ -3,26 +3,25 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from crosstalk.config import known
 from crosstalk.config import models as m
-from crosstalk.config.crystals import cell_level, check_crystals, unfit_bulk, without_relaxation
-from crosstalk.config.load import Config, _messages
+from crosstalk.config.chemistry import check_reactions, check_species, elements_of
+from crosstalk.config.crystals import check_crystals, unfit_bulk, without_relaxation
+from crosstalk.config.load import Config
+from crosstalk.config.methods import check_levels, check_tiers, observable_settings
 from crosstalk.config.problems import twins, unknown
 from crosstalk.config.select import groups, resolve
 from crosstalk.config.statements import check_claims, check_references
 from crosstalk.config.structures import inline, slab_facts
 from crosstalk.errors import CrosstalkError, nearest
 from crosstalk.observables.base import observables
-from crosstalk.structures import molecules
 
 
 def check(config: Config) -> list[str]:
     """All problems, one line each: file, entry, key, what is allowed, nearest spelling."""
     problems: list[str] = []
     for part in (
-        _species, _reactions, check_crystals, _surfaces, _glasses, _levels, _tiers, _campaigns, check_references, check_claims,
+        check_species, check_reactions, check_crystals, _surfaces, _glasses, check_levels, check_tiers, _campaigns, check_references, check_claims,
     ):  # fmt: skip
         problems += part(config)
     if not problems:  # needs names that resolve
@@ -30,104 +29,7 @@ def check(config: Config) -> list[str]:
     return problems
 
 
-# -- species -----------------------------------------------------------------------------------------------------
-
-
-def _species(config: Config) -> Iterator[str]:
-    identities: dict[str, Any] = {}
-    formulas: dict[str, tuple[dict[str, int], int]] = {}
-    for name, species in config.species.items():
-        where = f"species.yaml: species '{name}'"
-        if species.smiles is not None:
-            try:
-                symbols, own = molecules.symbols_of(species.smiles), molecules.charge_of(species.smiles)
-                molecules.is_ion_pair(species.smiles)
-                molecules.refuse_open_stereo(species.smiles)
-            except ValueError as error:
-                yield f"{where}: key 'smiles': {error}"
-                continue
-            if species.charge is not None and species.charge != own:
-                yield f"{where}: key 'charge': {species.charge} does not fit the SMILES, whose charge is {own}"
-            charge = own
-            identities[name] = [molecules.canonical_smiles(species.smiles), species.multiplicity]
-        else:
-            try:
-                symbols = inline(config, species.geometry or "")["symbols"]
-            except Exception as error:
-                yield f"{where}: key 'geometry': '{species.geometry}' cannot be read: {error}"
-                continue
-            charge = species.charge or 0
-            identities[name] = [inline(config, species.geometry or ""), charge, species.multiplicity]
-        electrons = molecules.n_electrons(symbols, charge)
-        if not molecules.multiplicity_fits(electrons, species.multiplicity):
-            parity = "odd" if electrons % 2 == 0 else "even"
-            yield (
-                f"{where}: key 'multiplicity': {species.multiplicity} does not fit {electrons} electrons (charge {charge:+d}); "
-                f"allowed: {parity} numbers up to {electrons + 1}"
-            )
-        formulas[name] = ({s: list(symbols).count(s) for s in sorted(set(symbols))}, charge)
-    yield from twins("species.yaml: species", identities)
-    for name, species in config.species.items():
-        if species.dissociation is not None and name in formulas:
-            yield from _dissociation(name, species.dissociation, formulas, config)
-
-
-def _dissociation(
-    name: str, parts: m.Dissociation, formulas: Mapping[str, tuple[dict[str, int], int]], config: Config
-) -> Iterator[str]:
-    where = f"species.yaml: species '{name}': key 'dissociation'"
-    names = [parts.ion, parts.remainder]
-    missing = [n for n in names if n not in config.species]
-    for part in missing:
-        yield unknown(where, "species", part, config.species)
-    if missing or any(n not in formulas for n in names):
-        return
-    if sum(formulas[parts.ion][0].values()) != 1:
-        yield f"{where}: the ion '{parts.ion}' must be a single atom"
-    total: dict[str, int] = {}
-    for part in names:
-        for element, count in formulas[part][0].items():
-            total[element] = total.get(element, 0) + count
-    whole, charge = formulas[name]
-    if total != whole or sum(formulas[n][1] for n in names) != charge:
-        yield f"{where}: atoms or charge do not balance: {name} {whole} {charge:+d}; {' + '.join(names)} {total} {sum(formulas[n][1] for n in names):+d}"
-
-
-def _reactions(config: Config) -> Iterator[str]:
-    from crosstalk.observables.reactions import ELECTRON, stoichiometry
-
-    yield from twins("reactions.yaml: reactions", {n: stoichiometry(r) for n, r in config.reactions.items()})
-    for name, reaction in config.reactions.items():
-        where = f"reactions.yaml: reactions '{name}'"
-        sides = {"reactants": reaction.reactants, "products": reaction.products}
-        bad = [(k, s) for k, side in sides.items() for s in side if s != ELECTRON and s not in config.species]
-        for key, species in bad:
-            yield unknown(f"{where}: key '{key}'", "species (or e-)", species, config.species)
-        if bad:
-            continue
-        if not stoichiometry(reaction):
-            yield f"{where}: nothing happens: reactants and products are the same"
-            continue
-        total: dict[str, int] = {}
-        charge = reaction.reactants.get(ELECTRON, 0) - reaction.products.get(ELECTRON, 0)
-        try:
-            for species, count in stoichiometry(reaction).items():
-                charge += count * _charge(config, species)
-                for element in _elements_of(config, "species", species):
-                    total[element] = total.get(element, 0) + count
-        except (ValueError, OSError):
-            continue  # a species that cannot be read was said to be so
-        if charge or any(total.values()):
-            off = ", ".join(f"{element} {count:+d}" for element, count in total.items() if count)
-            yield f"{where}: does not balance: products minus reactants: {off or 'atoms balance'}, charge {charge:+d}"
-
-
-def _charge(config: Config, name: str) -> int:
-    species = config.species[name]
-    return species.charge if species.charge is not None else molecules.charge_of(species.smiles or "")
-
-
-# -- surfaces and levels -----------------------------------------------------------------------------------------
+# -- surfaces ----------------------------------------------------------------------------------------------------
 
 
 def _surfaces(config: Config) -> Iterator[str]:
@@ -173,86 +75,6 @@ def _glasses(config: Config) -> Iterator[str]:
             except CrosstalkError as error:
                 yield f"{where}: key 'shape': {error}"
     yield from twins("glasses.yaml: glasses", {name: glass.recipe() for name, glass in config.glasses.items()})
-
-
-def _levels(config: Config) -> Iterator[str]:
-    yield from twins("levels.yaml: levels", {name: level.identity() for name, level in config.levels.items()})
-    for name, level in config.levels.items():
-        where = f"levels.yaml: levels '{name}'"
-        if isinstance(level, m.PyscfLevel):
-            yield from (f"{where}: {text}" for text in known.pyscf_problems(level))
-        elif isinstance(level, m.GpawLevel):
-            yield from (f"{where}: {text}" for text in known.gpaw_problems(level))
-        elif isinstance(level, m.AseLevel):
-            yield from (f"{where}: {text}" for text in known.ase_problems(level))
-    yield from twins("levels.yaml: environments", {n: e.settings() for n, e in config.environments.items()})
-
-
-def _tiers(config: Config) -> Iterator[str]:
-    for name, tier in config.tiers.items():
-        where = f"levels.yaml: tiers '{name}'"
-        parts: list[tuple[str, str | None, tuple[str, ...]]] = [("conformers", tier.conformers.level, ("xtb",))]
-        if tier.geometry:
-            parts.append(("geometry", tier.geometry.level, ("pyscf",)))
-        if tier.lattices:
-            parts.append(("lattices", tier.lattices.level, ("gpaw",)))
-        if tier.slabs:
-            parts.append(("slabs", tier.slabs.level, ("gpaw", "xtb")))
-        if tier.poses:
-            parts.append(("poses", tier.poses.level, ("xtb", "ase")))
-        if tier.thermochemistry and not tier.geometry:
-            yield f"{where}: thermochemistry needs the section 'geometry': frequencies are those of its level"
-        for key, section in tier.observables.items():
-            if key not in observables():
-                yield unknown(f"{where}: key 'observables'", "observable", key, observables())
-                continue
-            settings, problems = _settings(key, section, f"{where}: observables.{key}")
-            yield from problems
-            if settings is None:
-                continue
-            parts += [(f"observables.{key}.levels", level, observables()[key].engines) for level in settings.levels]
-            for partner in {p for names in getattr(settings, "partners", {}).values() for p in names}:
-                if partner not in config.species:
-                    yield unknown(f"{where}: observables.{key}.partners", "species", partner, config.species)
-                elif config.species[partner].smiles is None:
-                    yield f"{where}: observables.{key}.partners: '{partner}' needs a SMILES"
-            others = getattr(settings, "partner_level", {})
-            parts += [(f"observables.{key}.partner_level", level, ("pyscf",)) for level in others.values()]
-            if others and tier.geometry is None:
-                yield f"{where}: observables.{key}.partner_level needs the section 'geometry': it takes its limits from there"
-            if getattr(settings, "geometry", None):
-                parts.append((f"observables.{key}.geometry", settings.geometry.level, ("gpaw",)))
-            for field in ("environments", "partner_environments", "partner_geometry"):
-                named_there = getattr(settings, field, None) or []
-                for environment in named_there.values() if isinstance(named_there, dict) else named_there:
-                    if environment not in config.environments:
-                        named = f"{where}: observables.{key}.{field}"
-                        yield unknown(named, "environment", environment, config.environments)
-        for key, level, engines in parts:
-            if level is not None:
-                yield from _level_fits(f"{where}: {key}", level, engines, config)
-
-
-def _settings(name: str, section: dict[str, Any], where: str) -> tuple[Any, list[str]]:
-    kind = observables()[name].section
-    try:
-        return kind.model_validate(section), []
-    except ValidationError as error:
-        return None, [f"{where}: {text}" for text in _messages(error, kind, section)]
-
-
-def _level_fits(where: str, level: str, engines: tuple[str, ...], config: Config) -> Iterator[str]:
-    if level not in config.levels:
-        yield unknown(where, "level", level, config.levels)
-        return
-    model = config.levels[level]
-    if where.endswith((": lattices", "observables.lattices.levels")):
-        yield from cell_level(where, level, model)
-    if model.engine not in (*engines, "fake"):
-        fitting = [n for n, other in config.levels.items() if other.engine in engines]
-        yield f"{where}: level '{level}' is for {model.engine}; this needs {' or '.join(engines)}: {', '.join(fitting) or 'none'}"
-    elif isinstance(model, m.GpawLevel) and model.mode == "lcao" and where.endswith("observables.surfaces.levels"):
-        yield f"{where}: level '{level}' is LCAO, which gives no usable energies (basis-set superposition): use a plane-wave level"
 
 
 # -- campaigns ---------------------------------------------------------------------------------------------------
@@ -313,7 +135,7 @@ def _section(
     ):
         yield f"{where}: surface '{name}' is cut from a relaxed crystal, but tier '{campaign.tier}' has no section 'lattices'"
     if set(names) == set(observable.subjects):
-        settings, problems = _settings(table, tier.observables[table], where)
+        settings, problems = observable_settings(table, tier.observables[table], where)
         if not problems:
             yield from (f"{where}: {text}" for text in observable.problems(config, settings, names))
 
@@ -334,29 +156,10 @@ def _elements(config: Config) -> Iterator[str]:
                 levels[tier.slabs.level] = config.levels[tier.slabs.level]
             for key, kind in observable.subjects.items():
                 for entry in wanted[key]:
-                    elements = sorted(set(_elements_of(config, kind, entry)))
+                    elements = sorted(set(elements_of(config, kind, entry)))
                     for level_name, level in levels.items():
                         for text in known.element_problems(level, elements):
                             line = f"levels.yaml: levels '{level_name}': {text} (needed by {kind} '{entry}')"
                             if line not in seen:
                                 seen.add(line)
                                 yield f"{line} in campaign '{name}'"
-
-
-def _elements_of(config: Config, kind: str, name: str) -> list[str]:
-    if kind == "reactions":
-        from crosstalk.observables.reactions import stoichiometry
-
-        return [
-            e for species in stoichiometry(config.reactions[name]) for e in _elements_of(config, "species", species)
-        ]
-    if kind == "species":
-        species = config.species[name]
-        return list(
-            molecules.symbols_of(species.smiles)
-            if species.smiles
-            else inline(config, species.geometry or "")["symbols"]
-        )
-    if kind == "crystals":
-        return list(inline(config, config.crystals[name].file)["symbols"])
-    return list(slab_facts(config, config.surfaces[name])["elements"])
