@@ -15,7 +15,7 @@ from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.plan import Plan
 from crosstalk.record import Store
-from crosstalk.reporting import figures, profiles, structures
+from crosstalk.reporting import figures, profiles, structures, style
 from crosstalk.units import ev_to_kcal_mol
 
 FRONTIER = [
@@ -80,14 +80,14 @@ def test_an_empty_table_says_so(draw, rows, quantity):
 
 @pytest.mark.parametrize(("draw", "rows", "quantity"), TABLES)
 def test_fake_numbers_and_missed_gates_are_marked(draw, rows, quantity):
-    assert figures.WARNING in words(draw(rows, figures.WARNING))
+    assert style.WARNING in words(draw(rows, style.WARNING))
     assert "missed a gate" not in words(draw(rows))
     assert "missed a gate" in words(draw([rows[0] | {"status": "gated"}, *rows[1:]]))
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
-        figures.save(figures.adsorption(ADSORPTION), tmp_path / name)
+        style.save(figures.adsorption(ADSORPTION), tmp_path / name)
     for kind in ("svg", "png"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
     assert "<dc:date>" not in (tmp_path / "a.svg").read_text()
@@ -120,7 +120,7 @@ def test_every_difference_of_colour_is_one_of_style_too():
     styles = [figures._line_styles("lumo_ev", flag) for flag in flags]
     shapes = [tuple((str(s.get("ls")), s["lw"]) for s in style) for style in styles]
     assert len(set(shapes)) == len(flags)
-    hatches = [hatch for _, hatch in figures.SERIES]
+    hatches = [hatch for _, hatch in style.SERIES]
     assert len(set(hatches)) == len(hatches)
 
 

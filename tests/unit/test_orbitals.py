@@ -19,7 +19,7 @@ from crosstalk.config import models as m
 from crosstalk.engines import pyscf_orbitals as engine
 from crosstalk.plan import Plan
 from crosstalk.record import Outcome, Store
-from crosstalk.reporting import figures, orbitals
+from crosstalk.reporting import orbitals, style
 from crosstalk.reporting.isosurfaces import OPACITY, Canvas, Field
 from crosstalk.spec import Spec
 from crosstalk.structures import envelope
@@ -317,5 +317,5 @@ def test_a_campaign_without_orbitals_says_so_and_fake_numbers_are_marked():
     assert "no orbitals in this campaign" in words(orbitals.figure([]))
     assert orbitals.TITLE in words(orbitals.figure([]))
     item = orbitals.Panel("water", "level", "homo", None, note="not computed")
-    assert figures.WARNING in words(orbitals.figure([item], figures.WARNING))
-    assert figures.WARNING in words(orbitals.figure([], figures.WARNING))
+    assert style.WARNING in words(orbitals.figure([item], style.WARNING))
+    assert style.WARNING in words(orbitals.figure([], style.WARNING))

@@ -13,7 +13,7 @@ from crosstalk.config import models as m
 from crosstalk.observables.base import Entry, observables
 from crosstalk.plan import Plan
 from crosstalk.record import Gate, Outcome, Store
-from crosstalk.reporting import database, references, summary, tables
+from crosstalk.reporting import database, references, spent, summary, tables
 from crosstalk.spec import Spec
 from crosstalk.units import KCAL_MOL_EV
 
@@ -210,10 +210,10 @@ def test_cost_table_adds_up(tmp_path):
     plan, store = campaign(), Store(tmp_path)
     for s in plan.specs.values():
         store.save(s, Outcome(), {}, {"cpu_s": 2.0, "wall_s": 1.0, "peak_memory_mb": 5})
-    rows = summary.cost_table(plan, store)
+    rows = spent.cost_table(plan, store)
     assert sum(row["n"] for row in rows) == len(plan.specs)
     assert sum(row["cpu_s"] for row in rows) == 2.0 * len(plan.specs)
-    assert "| all |" in summary.cost_page(plan, store)
+    assert "| all |" in spent.cost_page(plan, store)
 
 
 def test_database_holds_each_row_with_its_structure_and_is_byte_stable(tmp_path):

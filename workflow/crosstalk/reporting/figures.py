@@ -4,7 +4,6 @@ Colours are Okabe and Ito's; every difference of colour is one of line style or 
 written out at its place.
 """
 
-import io
 import math
 import shutil
 import textwrap
@@ -22,31 +21,10 @@ from matplotlib.patches import Patch
 from crosstalk.jobs import slug
 from crosstalk.observables.base import Row
 from crosstalk.plan import Plan
-from crosstalk.record import USABLE, Store, write_atomically
+from crosstalk.record import USABLE, Store
 from crosstalk.reporting import structures, tables
+from crosstalk.reporting.style import ALARM, BLUE, SERIES, STYLE, VERMILION, WARNING, empty, page, save, write
 from crosstalk.units import ev_to_kcal_mol, kcal_mol_to_ev
-
-#: Okabe and Ito, Color Universal Design (2008).
-BLUE, VERMILION, ORANGE, SKY, GREEN, PURPLE = "#0072B2", "#D55E00", "#E69F00", "#56B4E9", "#009E73", "#CC79A7"
-SERIES = ((BLUE, ""), (ORANGE, "///"), (GREEN, "..."), (PURPLE, "xxx"), (SKY, "\\\\\\"))
-ALARM = "#b00020"
-WARNING = "FAKE ENGINE: made-up numbers"
-WIDTH = 7.0  # inches: a page's text width
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 7.5,
-    "axes.linewidth": 0.7,
-    "hatch.linewidth": 0.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "crosstalk",
-    "svg.fonttype": "path",
-}
 
 
 def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
@@ -76,7 +54,7 @@ def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
                 name = slug(picture.title)
                 names[name] = names.get(name, 0) + 1
                 label = name if names[name] == 1 else f"{name}-{names[name]}"
-                paths.append(_save(structures.portrait(picture, warning), target / "structures" / f"{label}.png"))
+                paths.append(write(structures.portrait(picture, warning), target / "structures" / f"{label}.png"))
         return paths + orbitals.draw(plan, store, folder)
 
 
@@ -85,39 +63,11 @@ def _sets(plan: Plan) -> dict[str, Sequence[str]]:
     return {name: reference.groups for name, reference in plan.config.references.items()}
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """stem.svg and stem.png."""
-    return [_save(figure, stem.with_name(f"{stem.name}.{kind}")) for kind in ("svg", "png")]
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    """Without a date or a version, so that the same figure has the same bytes; 300 dpi."""
-    nothing = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[path.suffix[1:]]
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format=path.suffix[1:], dpi=300, metadata=nothing)
-    write_atomically(path, buffer.getvalue())
-    return path
-
-
 # -- shared ------------------------------------------------------------------------------------------------------
 
 
 def _unique(rows: Sequence[Row], column: str) -> list[Any]:
     return list(dict.fromkeys(row[column] for row in rows))
-
-
-def _figure(height: float, title: str, warning: str) -> Figure:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.suptitle(f"{title}\n{warning}" if warning else title, fontsize=9.5, color=ALARM if warning else "black")
-    return figure
-
-
-def empty(title: str, warning: str = "") -> Figure:
-    """What a table without rows looks like."""
-    figure = _figure(1.2, title, warning)
-    figure.text(0.5, 0.35, "no rows", ha="center", va="center", style="italic", fontsize=10)
-    return figure
 
 
 def _mark(row: Row) -> str:
@@ -179,7 +129,7 @@ def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
     n_columns = 1 if len(_unique(rows, "species")) > 5 else min(len(levels), 2)
     n_rows = math.ceil(len(levels) / n_columns)
     span = {c: _span(rows, levels, c) for c in ("lumo_ev", "homo_ev")}
-    figure = _figure(n_rows * (2.5 if n_columns == 1 else 3.0) + 0.8, title, warning)
+    figure = page(n_rows * (2.5 if n_columns == 1 else 3.0) + 0.8, title, warning)
     panels = figure.subfigures(n_rows, n_columns, squeeze=False).ravel()
     for k, level in enumerate(levels):
         here = [row for row in rows if row["level"] == level]
@@ -282,7 +232,7 @@ def binding(rows: Sequence[Row], warning: str = "") -> Figure:
         return empty(title, warning)
     levels, environments = _unique(rows, "level"), _unique(rows, "environment")
     names = _unique(rows, "species")
-    figure = _figure(len(levels) * 2.6 + 0.8, title, warning)
+    figure = page(len(levels) * 2.6 + 0.8, title, warning)
     panels = figure.subplots(len(levels), 1, squeeze=False).ravel()
     top = max((ev_to_kcal_mol(row["e_bind_ev"]) for row in rows if row["e_bind_ev"] is not None), default=1.0)
     low = min((ev_to_kcal_mol(row["e_bind_ev"]) for row in rows if row["e_bind_ev"] is not None), default=0.0)
@@ -332,7 +282,7 @@ def adsorption(rows: Sequence[Row], warning: str = "") -> Figure:
     for row in rows:
         groups.setdefault((row["adsorbate"], row["level"]), []).append(row)
     lines = [len(group) for group in groups.values()]
-    figure = _figure(sum(lines) * 0.5 + len(groups) * 0.65 + 0.8, title, warning)
+    figure = page(sum(lines) * 0.5 + len(groups) * 0.65 + 0.8, title, warning)
     panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True, height_ratios=lines).ravel()
     for axes, ((adsorbate, level), group) in zip(panels, groups.items(), strict=True):
         for y, row in enumerate(group):

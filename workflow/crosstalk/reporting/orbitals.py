@@ -22,7 +22,7 @@ from matplotlib.patches import Patch
 
 from crosstalk.plan import Plan
 from crosstalk.record import Record, Store, write_atomically
-from crosstalk.reporting import figures, structures, tables
+from crosstalk.reporting import figures, structures, style, tables
 from crosstalk.reporting.isosurfaces import ENCLOSED, Canvas, Field
 from crosstalk.spec import Spec
 from crosstalk.structures import envelope
@@ -82,7 +82,7 @@ def draw(plan: Plan, store: Store, folder: Path) -> list[Path]:
     if len(found) > figures.CROWDED:
         found = [spec for spec in found if store.find(spec) is not None] or found
     items = [panel(spec, name, plan, store) for spec in found for name in NAMES]
-    warning = figures.WARNING if tables.is_fake(plan) else ""
+    warning = style.WARNING if tables.is_fake(plan) else ""
     target = Path(folder) / "figures"
     for old in target.glob("orbitals-*"):  # pages of earlier plans
         old.unlink()
@@ -184,7 +184,7 @@ class View:
         """By sign. An orbital's sign means nothing: blue is the one that holds more of the density."""
         assert self.field is not None
         more = 1 if (self.field.values * np.abs(self.field.values)).sum() >= 0 else -1
-        return {more: np.array(to_rgb(figures.SKY)), -more: np.array(to_rgb(figures.ORANGE))}
+        return {more: np.array(to_rgb(style.SKY)), -more: np.array(to_rgb(style.ORANGE))}
 
     def _canvas(self, axes: "Axes", atoms: "Atoms", pixel: float) -> Canvas:
         """Pixels that fill the axes, with the molecule's balls and sticks as what is solid."""
@@ -227,9 +227,9 @@ def _plain(layer: np.ndarray) -> np.ndarray:
 
 def panels(items: Sequence[Panel], path_without_suffix: Path, warning: str = "") -> list[Path]:
     """Write the figure of all panels as .svg and .png; the same cubes give the same bytes."""
-    with matplotlib.rc_context(figures.STYLE):
+    with matplotlib.rc_context(style.STYLE):
         page = figure(items, warning)
-        png = figures._save(page, path_without_suffix.with_name(f"{path_without_suffix.name}.png"))
+        png = style.write(page, path_without_suffix.with_name(f"{path_without_suffix.name}.png"))
         return [_save_svg(page, path_without_suffix.with_name(f"{path_without_suffix.name}.svg")), png]
 
 
@@ -246,7 +246,7 @@ def _save_svg(page: Figure, path: Path) -> Path:
 def figure(items: Sequence[Panel], warning: str = "") -> Figure:
     """Rows: species; columns: levels, of each HOMO and LUMO. In the order of `items`."""
     if not items:
-        page = figures.empty(TITLE, warning)
+        page = style.empty(TITLE, warning)
         page.texts[-1].set_text("no orbitals in this campaign")
         return page
     rows = list(dict.fromkeys(item.species for item in items))
@@ -260,7 +260,7 @@ def figure(items: Sequence[Panel], warning: str = "") -> Figure:
     head = HEAD + (0.15 if warning else 0.0)
     width, height = max(SIDE + cell * len(columns), LEAST), sum(tall) + words * len(rows) + head + FOOT
     page = Figure(figsize=(width, height))
-    title, colour = (f"{TITLE}\n{warning}", figures.ALARM) if warning else (TITLE, "black")
+    title, colour = (f"{TITLE}\n{warning}", style.ALARM) if warning else (TITLE, "black")
     page.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", fontsize=9.5, color=colour)
     _heads(page, columns, cell, height - head)
     top = height - head
@@ -308,8 +308,8 @@ def _cell(page: Figure, box: tuple[float, float, float, float], item: Panel, vie
         axes.set_rasterization_zorder(10)
         view.paint(axes, item.atoms, (x1 - x0) / cell)
         axes.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal")
-    for k, (text, style) in enumerate(_words(item, view)):
-        page.text(middle, (bottom - 0.11 - LINE * k) / height, text, ha="center", va="baseline", fontsize=8, **style)
+    for k, (text, font) in enumerate(_words(item, view)):
+        page.text(middle, (bottom - 0.11 - LINE * k) / height, text, ha="center", va="baseline", fontsize=8, **font)
 
 
 def _words(item: Panel, view: View | None) -> list[tuple[str, dict[str, Any]]]:
@@ -321,7 +321,7 @@ def _words(item: Panel, view: View | None) -> list[tuple[str, dict[str, Any]]]:
         lines.append((f"{100 * item.outside:.0f} % outside", {}))
     beyond = view is not None and view.field is not None and not view.isovalue
     if note := item.note or ("reaches beyond its box" if beyond else ""):
-        lines.append((note, {"style": "italic", "color": figures.ALARM}))
+        lines.append((note, {"style": "italic", "color": style.ALARM}))
     return lines
 
 
@@ -332,7 +332,7 @@ def _foot(page: Figure, inches_per_angstrom: float, gated: bool) -> None:
     page.add_artist(Line2D([0.15 / width, (0.15 + length) / width], [0.3 / height] * 2, color="black", lw=1.5))
     page.text((0.15 + length / 2) / width, 0.12 / height, f"{SCALE_BAR:.0f} Å", ha="center", fontsize=7.5)
     handles: list[Any] = [
-        (Patch(facecolor=figures.SKY, alpha=0.85), Patch(facecolor=figures.ORANGE, alpha=0.85)),
+        (Patch(facecolor=style.SKY, alpha=0.85), Patch(facecolor=style.ORANGE, alpha=0.85)),
         Line2D([], [], color="0.45", lw=0.8, ls=(0, (4, 3))),
     ]
     labels = [

@@ -9,17 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from crosstalk.observables.base import Row
-from crosstalk.reporting.figures import ALARM, SERIES, WIDTH, empty
+from crosstalk.reporting.style import SERIES, empty, page
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 PROCESSES = ("oxidation", "reduction")
-
-
-def page(height: float, title: str, warning: str) -> Figure:
-    """An empty figure of that height (inches) with its title."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.suptitle(f"{title}\n{warning}" if warning else title, fontsize=9.5, color=ALARM if warning else "black")
-    return figure
 
 
 def redox(rows: Sequence[Row], warning: str = "") -> Figure:

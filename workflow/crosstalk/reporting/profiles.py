@@ -10,8 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from crosstalk.observables.base import PROFILES, Row
-from crosstalk.reporting.figures import BLUE, ORANGE, VERMILION, empty
-from crosstalk.reporting.plots import page
+from crosstalk.reporting.style import BLUE, ORANGE, VERMILION, empty, page
 
 COLUMNS = 3
 #: Where the slab and the adsorbate are.

@@ -1,37 +1,17 @@
 """summary.md: a campaign on one page; cost.md: what it took. The page is byte-stable, the cost is not."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from crosstalk.config import models as m
 from crosstalk.observables.base import CLOSING, PROFILES, Observable, Row, numeric, observables
 from crosstalk.plan import Plan
-from crosstalk.quantities import QUANTITIES
 from crosstalk.record import STATUSES, USABLE, Record, Store, write_atomically
-from crosstalk.reporting import claims, references, slabs, tables, validation
-from crosstalk.spec import canonical
+from crosstalk.reporting import claims, references, slabs, spent, tables, validation
+from crosstalk.reporting.markdown import escape, markdown
+from crosstalk.reporting.methods import methods
 from crosstalk.steps import STEPS
 
-#: Unit -> how a column's name ends, and how a reader writes it.
-_UNITS = {
-    "eV": ("_ev", "eV"),
-    "kcal/mol": ("_kcal_mol", "kcal/mol"),
-    "Angstrom": ("_angstrom", "Å"),
-    "Angstrom^2": ("_angstrom2", "Å²"),
-    "Angstrom^3": ("_angstrom3", "Å³"),
-    "deg": ("_deg", "°"),
-    "1/nm^2": ("_per_nm2", "1/nm²"),
-    "g/cm^3": ("_g_cm3", "g/cm³"),
-    "D": ("_debye", "D"),
-    "eV/Angstrom": ("_ev_per_angstrom", "eV/Å"),
-    "eV/Angstrom^3": ("_ev_per_angstrom3", "eV/Å³"),
-}
-#: Digits of a number on the page, by unit; two for the rest.
-_DIGITS = {"eV": 3, "eV/Angstrom^3": 4}
-#: Digits of columns that are known better than others of their unit.
-_FINE_DIGITS = {"lattice_a_angstrom": 3, "lattice_b_angstrom": 3, "lattice_c_angstrom": 3, "interlayer_angstrom": 3}
 #: No failures: what the plan asked for does not exist, or exists with a mark.
 _FINE = USABLE | {"absent"}
 _MOST_LISTED = 25
@@ -50,7 +30,7 @@ ALONG = {"adsorption": ("density", "Change of the electron density"), "surfaces"
 def write(plan: Plan, store: Store, folder: Path) -> list[Path]:
     """Write folder/summary.md and folder/cost.md. Returns their paths."""
     paths = [Path(folder) / "summary.md", Path(folder) / "cost.md"]
-    for path, text in zip(paths, (page(plan, store), cost_page(plan, store)), strict=True):
+    for path, text in zip(paths, (page(plan, store), spent.cost_page(plan, store)), strict=True):
         write_atomically(path, text.encode())
     return paths
 
@@ -78,7 +58,7 @@ def page(plan: Plan, store: Store) -> str:
         lines += ["## Orbitals", "", "![Frontier orbitals](figures/orbitals.png)", ""]
     lines += _slabs(slabs.table(plan, store))
     lines += ["## Structures", "", "![Structures](figures/structures.png)", ""]
-    lines += _methods(plan, campaign)
+    lines += methods(plan, campaign)
     lines += _calculations(records)
     lines += _ladder(records)
     lines += _versions(records)
@@ -277,149 +257,3 @@ def _versions(records: Sequence[Record]) -> list[str]:
 
 
 # -- methods -----------------------------------------------------------------------------------------------------
-
-
-def _methods(plan: Plan, campaign: m.Campaign) -> list[str]:
-    """The levels and environments that the calculations use, and the tier's other settings, in words."""
-    used: dict[str, dict[str, None]] = {}
-    for spec in plan.specs.values():
-        if spec.settings.get("level") is not None:
-            used.setdefault(canonical(spec.settings["level"]), {})[spec.step] = None
-    names = tables.level_names(plan)
-    rows = []
-    for identity, steps in used.items():
-        level = plan.config.levels[names[identity]]
-        rows.append({"level": names[identity], "settings": describe(level), "used for": ", ".join(steps)})
-    lines = ["## Levels of theory", "", *markdown(("level", "settings", "used for"), rows)]
-    for name, environment in plan.config.environments.items():
-        if environment.model and any(
-            spec.settings.get("environment") == environment.settings() for spec in plan.specs.values()
-        ):
-            lines.append(f"- environment {name}: {environment.model}, relative permittivity {environment.epsilon:g}")
-    tier = plan.config.tiers[campaign.tier]
-    steps_used = {spec.step for spec in plan.specs.values()}
-    sections = {"conformers": tier.conformers, "geometry": tier.geometry, "lattices": tier.lattices, "slabs": tier.slabs, "poses": tier.poses}  # fmt: skip
-    needs = {
-        "conformers": {"conformers", "ion_pairs"},
-        "geometry": {"molecule_relax"},
-        "lattices": {"bulk_relax"},
-        "slabs": {"slab"},
-        "poses": {"poses"},
-    }
-    for name, section in sections.items():
-        if section is not None and needs[name] & steps_used:
-            settings = section.model_dump(mode="json")
-            lines.append(
-                f"- {name}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())
-            )
-    return [*lines, ""]
-
-
-def describe(level: Any) -> str:
-    """A level's settings in words."""
-    if isinstance(level, m.PyscfLevel):
-        parts = [
-            f"{level.functional} / {level.basis}",
-            f"dispersion {level.dispersion or 'none added'}",
-            f"basis correction {level.basis_correction}" if level.basis_correction else "",
-            f"density fitting {level.density_fit}" if level.density_fit else "no density fitting",
-            f"grid level {level.grid_level}, SCF {level.scf_tolerance_ha:g} Ha",
-            "wavefunction stability analysed" if level.stability else "",
-        ]
-    elif isinstance(level, m.GpawLevel):
-        kpoints = level.kpoint_spacing_per_angstrom
-        parts = [
-            f"{level.functional}, PAW",
-            f"plane waves {level.cutoff_ev:g} eV"
-            if level.mode == "pw"
-            else f"LCAO {level.basis}, grid {level.grid_spacing_angstrom:g} Å",
-            f"dispersion {level.dispersion or 'none'}",
-            f"k-points every {kpoints:g} 1/Å" if kpoints else "Gamma point",
-            f"smearing {level.smearing_ev:g} eV",
-            "dipole correction" if level.dipole_correction else "no dipole correction",
-        ]
-    elif isinstance(level, m.XtbLevel):
-        parts = [
-            level.method,
-            f"accuracy {level.accuracy:g}",
-            f"electronic temperature {level.electronic_temperature_k:g} K",
-        ]
-    else:
-        parts = [f"{level.method}: FAKE, made-up numbers"]
-    return ", ".join(filter(None, parts))
-
-
-# -- cost --------------------------------------------------------------------------------------------------------
-
-
-def cost_table(plan: Plan, store: Store) -> list[Row]:
-    """By step: calculations with a known cost, CPU and wall seconds (sums), largest memory (MB), CPU s expected."""
-    rows: list[Row] = []
-    for step in STEPS:
-        specs = [spec for spec in plan.specs.values() if spec.step == step]
-        costs = [(spec, cost) for spec in specs if (cost := store.cost(spec))]
-        if specs:
-            rows.append(
-                {
-                    "step": step,
-                    "planned": len(specs),
-                    "n": len(costs),
-                    "cpu_s": round(sum(cost["cpu_s"] for _, cost in costs), 1),
-                    "wall_s": round(sum(cost["wall_s"] for _, cost in costs), 1),
-                    "max_memory_mb": max((cost["peak_memory_mb"] for _, cost in costs), default=None),
-                    "expected_cpu_s": round(sum(spec.cost_s for spec, _ in costs), 1),
-                }
-            )
-    return rows
-
-
-def cost_page(plan: Plan, store: Store) -> str:
-    """cost.md: differs from run to run."""
-    rows = cost_table(plan, store)
-    sums = {key: sum(row[key] for row in rows) for key in ("planned", "n", "cpu_s", "wall_s", "expected_cpu_s")}
-    memory = max((row["max_memory_mb"] for row in rows if row["max_memory_mb"]), default=None)
-    total = sums | {"step": "all", "max_memory_mb": memory}
-    columns = ("step", "planned", "n", "cpu_s", "wall_s", "max_memory_mb", "expected_cpu_s")
-    about = (
-        "n: calculations whose cost is known (of those planned). cpu_s counts all ranks; wall_s is the sum over "
-        "calculations, which may have run side by side; taken-up records keep the cost of the run that made them; "
-        "a job's memory is that of its whole process."
-    )
-    lines = [f"# Cost of campaign {plan.campaign}", "", about, "", *markdown(columns, [*rows, total], digits=1)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-# -- markdown ----------------------------------------------------------------------------------------------------
-
-
-def markdown(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], digits: int = 3) -> list[str]:
-    """A table in markdown and an empty line. Numbers to the right, None as a dash."""
-    right = {c for c in columns if any(isinstance(row.get(c), int | float) for row in rows)}
-    lines = [
-        "| " + " | ".join(heading(c) for c in columns) + " |",
-        "|" + "|".join("---:" if c in right else "---" for c in columns) + "|",
-    ]
-    for row in rows:
-        cells = [_shown(c, row.get(c), digits) for c in columns]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
-
-
-def _shown(column: str, value: Any, digits: int) -> str:
-    if value is None:
-        return "–"
-    most = _FINE_DIGITS.get(column, _DIGITS.get(QUANTITIES[column].unit, 2)) if column in QUANTITIES else digits
-    return escape(tables.cell(column, tables.word(value) if column == "status" else value, most))
-
-
-def escape(text: str) -> str:
-    """Text as markdown shows it: stars (of basis sets) and bars are no markup."""
-    return "".join(f"\\{c}" if c in "*|<`" else c for c in text)
-
-
-def heading(column: str) -> str:
-    """A column's name with its unit in brackets."""
-    unit = QUANTITIES[column].unit if column in QUANTITIES else ""
-    suffix, shown = _UNITS.get(unit, ("", unit))
-    stem = column.removesuffix(suffix) if suffix else column
-    return f"{stem} ({shown})" if shown else column.replace("_", " ")
