@@ -76,6 +76,7 @@ MISTAKES = [
     ("levels", "tiers.standard.observables.redox.only", {"reduction": ["electrolytes"]}, ["only.reduction", "did you mean 'electrolyte'"]),
     ("levels", "tiers.standard.observables.redox.partners.oxidation", ["PF66-"], ["partners", "did you mean 'PF6-'"]),
     ("levels", "tiers.standard.observables.binding.exchange", "EC", ["exchange", "must be a species with a dissociation"]),
+    ("surfaces", "surfaces.graphite-basal-1.repeat", [3, 4], ["'graphite-basal-1'", "'repeat'", "7.4 Angstrom apart", "at least 8", "[4, 4]"]),
     ("config", "default", "fast", ["unknown campaign 'fast'"]),
     ("glasses", "glasses.sio-amorphous.composition", {"Si": 8, "Sn": 8}, ["glasses.yaml", "'sio-amorphous'", "unknown element 'Sn'"]),
     ("glasses", "glasses.sio-amorphous.shape", [1, 1, 0.1], ["glasses.yaml", "'shape'", "too narrow"]),

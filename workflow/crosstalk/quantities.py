@@ -115,6 +115,12 @@ QUANTITIES = _declare(
     # slabs
     Quantity("n_atoms", "", "number of atoms", decimals=0),
     Quantity("area_angstrom2", "Angstrom^2", "area of the surface cell", decimals=4),
+    Quantity(
+        "image_gap_angstrom",
+        "Angstrom",
+        "shortest distance between an atom of the adsorbate and one of its lateral image, lowest pose of the filter",
+        decimals=3,
+    ),
     Quantity("thickness_angstrom", "Angstrom", "height of the slab, lowest to highest nucleus", decimals=4),
     Quantity("oh_per_nm2", "1/nm^2", "hydroxyl groups on the upper side per area", decimals=3),
     Quantity("oh_bottom_per_nm2", "1/nm^2", "hydroxyl groups on the lower side per area", decimals=3),

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from crosstalk.config import known
 from crosstalk.config import models as m
 from crosstalk.config.chemistry import check_reactions, check_species, elements_of
@@ -134,10 +136,42 @@ def _section(
         tier, names.get("surfaces", ()) if "surfaces" in observable.subjects else (), config
     ):
         yield f"{where}: surface '{name}' is cut from a relaxed crystal, but tier '{campaign.tier}' has no section 'lattices'"
+    if "adsorbates" in observable.subjects:
+        yield from (f"{where}: {text}" for name in names.get("surfaces", ()) if (text := _crowded(name, config)))
     if set(names) == set(observable.subjects):
         settings, problems = observable_settings(table, tier.observables[table], where)
         if not problems:
             yield from (f"{where}: {text}" for text in observable.problems(config, settings, names))
+
+
+#: Least distance of an adsorbate from its lateral images, centre to centre, Angstrom.
+LEAST_IMAGE = 8.0
+
+
+def _crowded(name: str, config: Config) -> str:
+    """What to repeat a surface to when an adsorbate's images on it are too near; empty when they are not."""
+    surface = config.surfaces[name]
+    facts = slab_facts(config, surface)
+    if facts["problem"]:
+        return ""  # said elsewhere
+    lateral = np.array(facts["lateral"])
+    n, m = surface.repeat
+    if (there := _image_distance(lateral, n, m)) >= LEAST_IMAGE:
+        return ""
+    fitting = [
+        (i, j) for i in range(n, n + 20) for j in range(m, m + 20) if _image_distance(lateral, i, j) >= LEAST_IMAGE
+    ]
+    i, j = min(fitting, key=lambda pair: (pair[0] * pair[1], max(pair)))
+    return (
+        f"surface '{name}': key 'repeat': {list(surface.repeat)} puts images of an adsorbate {there:.1f} Angstrom apart; "
+        f"at least {LEAST_IMAGE:g} are needed: [{i}, {j}]"
+    )
+
+
+def _image_distance(lateral: np.ndarray, n: int, m: int) -> float:
+    """Shortest vector of the lattice of a repeated surface cell, Angstrom."""
+    steps = np.array([(i, j) for i in range(-3, 4) for j in range(-3, 4) if (i, j) != (0, 0)])
+    return float(np.linalg.norm(steps @ (lateral * [[n], [m]]), axis=1).min())
 
 
 def _elements(config: Config) -> Iterator[str]:

@@ -39,7 +39,7 @@ def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
 
 def slab_facts(config: Config, surface: Surface) -> dict[str, Any]:
     """problem (why it cannot be built, empty when it can), and of the primitive slab: elements, n_atoms, area_angstrom2,
-    thickness_angstrom. Of a surface that is cut from a relaxed crystal: with the lattice of that crystal's file."""
+    thickness_angstrom, lateral (its two vectors in the plane, Angstrom). Of a surface that is cut from a relaxed crystal: with the lattice of that crystal's file."""
     built = slab_settings(config, surface)
     if (bulk := getattr(surface, "bulk", None)) is not None:
         from crosstalk.errors import CrosstalkError
@@ -61,7 +61,8 @@ def _build(settings: dict[str, Any]) -> dict[str, Any]:
     except CrosstalkError as error:
         return {"problem": str(error)}
     facts = describe(atoms)
-    return {"problem": "", "elements": sorted(set(atoms.symbols))} | {
+    lateral = atoms.cell.array[:2, :2].round(6).tolist()
+    return {"problem": "", "elements": sorted(set(atoms.symbols)), "lateral": lateral} | {
         key: float(facts[key]) for key in ("n_atoms", "area_angstrom2", "thickness_angstrom")
     }
 

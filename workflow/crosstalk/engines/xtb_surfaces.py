@@ -261,9 +261,13 @@ def _unranked(bare: Atoms, molecule: Atoms, starts: Sequence[Any], settings: Map
 
 
 def _counts(structures: Sequence[Atoms], n_starts: int, n_rejected: int) -> dict[str, Any]:
+    from crosstalk.structures.poses import image_gap
+
     area = float(np.linalg.norm(np.cross(structures[0].cell[0], structures[0].cell[1])))
     counts = {"n_found": len(structures) - 2, "n_starts": n_starts, "n_rejected": n_rejected}
-    return counts | {"n_atoms": len(structures[2]), "area_angstrom2": area}
+    lowest = structures[2]
+    gap = image_gap(lowest[lowest.get_tags() == 1], lowest.cell.array)
+    return counts | {"n_atoms": len(lowest), "area_angstrom2": area, "image_gap_angstrom": gap}
 
 
 # -- tblite and periodicity --------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class Adsorption(Observable):
     columns = (
         "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "e_electronic_ev", "e_ads_spread_ev", "e_ads_average_ev", "g_ads_ev", "interaction_ev",
         "deformation_slab_ev", "deformation_molecule_ev", "counterpoise_ev", "adsorbate_charge_e", "n_poses", "class", "geometry_flag",
-        "height_angstrom", "n_starts", "n_atoms", "minima", "poses", "starts", "rank_correlation", *CLOSING,
+        "height_angstrom", "image_gap_angstrom", "n_starts", "n_atoms", "minima", "poses", "starts", "rank_correlation", *CLOSING,
     )  # fmt: skip
     sign = (
         "e_ads = E(slab+molecule) - E(slab) - E(molecule, same box and settings), lowest pose; negative = bound. e_disp is its dispersion part, "
@@ -123,7 +123,7 @@ class Adsorption(Observable):
         flags = ["" if entry.facts["relaxed"] else "unrelaxed", "superposition" if entry.facts["superposition"] else ""]
         row: Row = dict(entry.subject) | {"geometry_flag": " ".join(filter(None, flags))}
         if usable(records, "poses"):
-            row |= {c: records["poses"].quantities.get(c) for c in ("n_starts", "n_atoms")}
+            row |= {c: records["poses"].quantities.get(c) for c in ("n_starts", "n_atoms", "image_gap_angstrom")}
             row["starts"] = _counted(STARTS, records["poses"].quantities.get("starts_by_class", []))
         roles = [role for role in records if role.startswith("pose ") and not role.endswith("geometry")]
         energies: dict[str, float] = {}

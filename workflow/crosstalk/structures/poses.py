@@ -213,10 +213,15 @@ def _lifted(adsorbate: Atoms, slab: Atoms) -> Atoms:
         raised.positions[:, 2] += LIFT
 
 
-def _check_images(adsorbate: Atoms, slab: Atoms, repeat: Sequence[int]) -> None:
+def image_gap(adsorbate: Atoms, cell: np.ndarray) -> float:
+    """Shortest distance of an atom of an adsorbate from one of a lateral image, Angstrom."""
     across = adsorbate.positions[:, None] - adsorbate.positions[None]
-    shifts = np.array([(1, 0, 0), (0, 1, 0), (1, 1, 0), (1, -1, 0)]) @ slab.cell.array
-    gap = min(float(np.linalg.norm(across - shift, axis=2).min()) for shift in shifts)
+    shifts = np.array([(1, 0, 0), (0, 1, 0), (1, 1, 0), (1, -1, 0)]) @ cell
+    return min(float(np.linalg.norm(across - shift, axis=2).min()) for shift in shifts)
+
+
+def _check_images(adsorbate: Atoms, slab: Atoms, repeat: Sequence[int]) -> None:
+    gap = image_gap(adsorbate, slab.cell.array)
     if gap < IMAGE_DISTANCE:
         formula = adsorbate.get_chemical_formula()
         raise CrosstalkError(f"repeat {list(repeat)} is too small: {formula} comes within {gap:.1f} A of its image")
