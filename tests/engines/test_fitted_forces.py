@@ -70,3 +70,16 @@ def test_a_dependent_auxiliary_basis_is_left_to_the_library(monkeypatch):
 
     monkeypatch.setattr(fitted_forces, "jk_gradient", fail)
     assert abs(scf.gradient(mf) - right).max() < 1e-11
+
+
+def test_integrals_stay_in_memory_in_a_process_that_has_grown(tmp_path, monkeypatch):
+    """A relaxation's later fields: what the process holds by then is no reason to write integrals to disk."""
+    from pyscf import lib
+
+    mf = field("wb97x-d3bj", stability=False)
+    other = scf.mean_field(mf.mol, LEVEL | {"functional": "wb97x-d3bj", "grid_level": 0, "stability": False})
+    used = lib.current_memory()
+    monkeypatch.setattr(lib, "current_memory", lambda: (used[0] + 10 * other.max_memory, used[1]))
+    scf.solve(other, LEVEL | {"functional": "wb97x-d3bj", "grid_level": 0, "stability": False}, tmp_path)
+    assert fitted_forces.can_do(other)
+    assert len(other.with_df._rsh_df) == 1

@@ -43,6 +43,8 @@ COARSE_TOLERANCE = 1e-6
 #: (EMC with a range-separated hybrid: from superposed atoms never, from the neutral's orbitals in 18) does not in 100.
 COARSE_CYCLES = 30
 CLOSED_SHELL_TOLERANCE = 1e-4
+#: Three-index integrals up to this size are kept in memory, and there is so much room beside them, MB.
+KEPT_MB, ROOM_MB = 3000.0, 500.0
 #: Norm of the orbital rotation along an instability, radian.
 ROTATION = 0.5
 MAX_FOLLOWED = 3
@@ -111,6 +113,7 @@ def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None
     Raises PhysicsFailure("not_converged") when no rung helps.
     """
     if level["density_fit"]:
+        make_room(mf.with_df)
         mf.with_df.build()  # else a field without exact exchange computes its integrals anew in every cycle
     checkpoint, journal = folder / "scf.chk", Journal(folder / "scf.json")
     first = RUNGS[0]
@@ -134,6 +137,22 @@ def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None
             raise PhysicsFailure("not_converged", "SCF not converged when its instability was followed")
         gates.append(Gate("stable", kind == "none", kind, "none"))
     return Solution(mf, journal.rungs, gates)
+
+
+def make_room(fitted: Any) -> None:
+    """Let PySCF keep three-index integrals in memory whatever the process has used before.
+
+    It counts all of that against its limit, also what is free again; then a relaxation's later fields write their integrals
+    to disk, read them in every cycle, and their forces are made without them: three times the time of a step.
+    """
+    from pyscf import lib
+    from pyscf.df.addons import make_auxmol
+
+    n, n_fitted = fitted.mol.nao, make_auxmol(fitted.mol, fitted.auxbasis).nao
+    wanted = n * (n + 1) / 2 * n_fitted * 8e-6
+    if wanted <= KEPT_MB:
+        # 1/r and a long or short range, and what forms them
+        fitted.max_memory = max(fitted.max_memory, lib.current_memory()[0] + 4 * wanted + ROOM_MB)
 
 
 def _converge(mf: Any, density: np.ndarray, journal: "Journal", first: str = RUNGS[0]) -> float:
