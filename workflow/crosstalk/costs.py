@@ -138,6 +138,8 @@ def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
     return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
 
 
+#: Time of a guided relaxation on a surface over that of one energy: 4 to 18 gradients in stand-ins (docs/decisions/relaxation.md).
+SURFACE_RELAXATION = 18.0
 #: Gradients of the rigid-body motions of a pose, over one energy.
 MODES = 15.0
 #: Cells that a relaxation of a crystal goes through, those whose energies give the stress included.

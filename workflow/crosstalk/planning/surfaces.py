@@ -104,7 +104,7 @@ class SurfacePlanner(MoleculePlanner):
 
     def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
-        about = self._surface_cost(relax.level, self.boxes[poses.key].part(index), factor=30.0)
+        about = self._surface_cost(relax.level, self.boxes[poses.key].part(index), factor=costs.SURFACE_RELAXATION)
         return self.add(
             "surface_relax", relax.level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
         )
