@@ -83,3 +83,14 @@ def test_integrals_stay_in_memory_in_a_process_that_has_grown(tmp_path, monkeypa
     scf.solve(other, LEVEL | {"functional": "wb97x-d3bj", "grid_level": 0, "stability": False}, tmp_path)
     assert fitted_forces.can_do(other)
     assert len(other.with_df._rsh_df) == 1
+
+
+def test_a_spin_without_electrons_has_no_forces():
+    from pyscf import gto
+
+    mol = gto.M(atom="H 0 0 0; H 0 0 0.9", basis="def2-svp", spin=2, verbose=0)
+    mf = scf.mean_field(mol, LEVEL | {"functional": "b3lyp", "grid_level": 0})
+    mf.with_df.build()
+    mf.kernel()
+    gradient = fitted_forces.jk_gradient(mf)
+    assert gradient[0] == pytest.approx(-gradient[1], abs=1e-9) and abs(gradient).max() > 0.1

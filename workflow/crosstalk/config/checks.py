@@ -137,18 +137,15 @@ def _section(
     ):
         yield f"{where}: surface '{name}' is cut from a relaxed crystal, but tier '{campaign.tier}' has no section 'lattices'"
     if "adsorbates" in observable.subjects:
-        yield from (f"{where}: {text}" for name in names.get("surfaces", ()) if (text := _crowded(name, config)))
+        least = tier.poses.least_image_angstrom if tier.poses else 0.0
+        yield from (f"{where}: {text}" for name in names.get("surfaces", ()) if (text := _crowded(name, config, least)))
     if set(names) == set(observable.subjects):
         settings, problems = observable_settings(table, tier.observables[table], where)
         if not problems:
             yield from (f"{where}: {text}" for text in observable.problems(config, settings, names))
 
 
-#: Least distance of an adsorbate from its lateral images, centre to centre, Angstrom.
-LEAST_IMAGE = 8.0
-
-
-def _crowded(name: str, config: Config) -> str:
+def _crowded(name: str, config: Config, least: float) -> str:
     """What to repeat a surface to when an adsorbate's images on it are too near; empty when they are not."""
     surface = config.surfaces[name]
     facts = slab_facts(config, surface)
@@ -156,15 +153,13 @@ def _crowded(name: str, config: Config) -> str:
         return ""  # said elsewhere
     lateral = np.array(facts["lateral"])
     n, m = surface.repeat
-    if (there := _image_distance(lateral, n, m)) >= LEAST_IMAGE:
+    if (there := _image_distance(lateral, n, m)) >= least:
         return ""
-    fitting = [
-        (i, j) for i in range(n, n + 20) for j in range(m, m + 20) if _image_distance(lateral, i, j) >= LEAST_IMAGE
-    ]
+    fitting = [(i, j) for i in range(n, n + 20) for j in range(m, m + 20) if _image_distance(lateral, i, j) >= least]
     i, j = min(fitting, key=lambda pair: (pair[0] * pair[1], max(pair)))
     return (
         f"surface '{name}': key 'repeat': {list(surface.repeat)} puts images of an adsorbate {there:.1f} Angstrom apart; "
-        f"at least {LEAST_IMAGE:g} are needed: [{i}, {j}]"
+        f"at least {least:g} are needed (least_image_angstrom of the tier's poses): [{i}, {j}]"
     )
 
 

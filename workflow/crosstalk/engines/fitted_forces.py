@@ -34,7 +34,8 @@ def can_do(mf: Any) -> bool:
 def jk_gradient(mf: Any) -> np.ndarray:
     """dE_JK/dR of a converged field that `can_do` accepts, hartree/bohr (n, 3). Raises LinAlgError for an auxiliary basis that
     is linearly dependent."""
-    mol, aux, orbitals = mf.mol, mf.with_df.auxmol, occupied(mf)
+    mol, aux = mf.mol, mf.with_df.auxmol
+    orbitals = [c for c in occupied(mf) if c.shape[1]]  # a spin may have no electrons
     scale = 1.0 if np.asarray(mf.mo_occ).ndim == 2 else 0.5  # occupied() of a closed shell holds both spins
     gradient = np.zeros((mol.natm, 3))
     for kept, omega, coulomb, share in _parts(mf):
@@ -75,7 +76,7 @@ def _part(mol: Any, aux: Any, kept: np.ndarray, orbitals: list[np.ndarray], coul
             half = np.array([c.T @ lib.unpack_tril(row) @ c for row in kept])
             fitted = solve(half.reshape(len(kept), -1))
             metric -= share * fitted @ fitted.T
-            pairs.append(fitted.reshape(-1, *half.shape[1:]))
+            pairs.append(fitted.reshape(aux.nao, *half.shape[1:]))
     atoms, aux_atoms = owners(mol), owners(aux)
     gradient = np.zeros((mol.natm, 3))
     np.add.at(gradient, aux_atoms, np.einsum("pq,xpq->px", metric, aux.intor("int2c2e_ip1")))

@@ -65,7 +65,7 @@ class SurfacePlanner(MoleculePlanner):
         tier, place = self.tier.poses, self.config.surfaces[surface]
         assert tier is not None
         settings = {
-            "sampling": tier.model_dump(exclude={"level", "keep"}),
+            "sampling": tier.model_dump(exclude={"level", "keep", "least_image_angstrom"}),
             "repeat": list(place.repeat),
             "vacuum_angstrom": place.vacuum_angstrom,
         }

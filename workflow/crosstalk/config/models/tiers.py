@@ -81,6 +81,10 @@ class PoseSearch(Model):
     keep: Count = Field(description="distinct poses that go on, from the lowest up")
     seed: int = Field(7, ge=0)
     energy_window_ev: Positive = Field(0.3, description="poses kept above the lowest, eV")
+    least_image_angstrom: Positive = Field(
+        8.0,
+        description="least distance of an adsorbate from its lateral images, centre to centre; checked before anything runs",
+    )
     height_angstrom: Positive = Field(2.2, description="lowest nucleus of the adsorbate above the surface at the start")
     fmax_ev_per_angstrom: Positive = 0.1
     max_steps: Count = 60
