@@ -77,6 +77,7 @@ MISTAKES = [
     ("levels", "tiers.standard.observables.redox.partners.oxidation", ["PF66-"], ["partners", "did you mean 'PF6-'"]),
     ("levels", "tiers.standard.observables.binding.exchange", "EC", ["exchange", "must be a species with a dissociation"]),
     ("surfaces", "surfaces.graphite-basal-1.repeat", [3, 4], ["'graphite-basal-1'", "'repeat'", "7.4 Angstrom apart", "at least 8", "[4, 4]"]),
+    ("config", "campaigns.quick.observables.adsorption.adsorbates", ["PF6-"], ["'PF6-' has charge -1", "periodic cell"]),
     ("config", "default", "fast", ["unknown campaign 'fast'"]),
     ("glasses", "glasses.sio-amorphous.composition", {"Si": 8, "Sn": 8}, ["glasses.yaml", "'sio-amorphous'", "unknown element 'Sn'"]),
     ("glasses", "glasses.sio-amorphous.shape", [1, 1, 0.1], ["glasses.yaml", "'shape'", "too narrow"]),
@@ -109,7 +110,7 @@ def test_negative_vacuum(config_dir, edit):
 
 
 def test_element_without_paw_dataset(config_dir, edit):
-    edit("species", "species.uranyl", {"smiles": "[U]", "multiplicity": 5})
+    edit("species", "species.uranyl", {"smiles": "F[U](F)(F)(F)(F)F"})
     edit("config", "campaigns.quick.observables.adsorption.adsorbates", ["uranyl"])
     (line, *_) = problems(config_dir)
     assert "no PAW dataset U.PBE" in line and "uranyl" in line

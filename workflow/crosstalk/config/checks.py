@@ -7,7 +7,7 @@ import numpy as np
 
 from crosstalk.config import known
 from crosstalk.config import models as m
-from crosstalk.config.chemistry import check_reactions, check_species, elements_of
+from crosstalk.config.chemistry import charge_of, check_reactions, check_species, elements_of
 from crosstalk.config.crystals import check_crystals, unfit_bulk, without_relaxation
 from crosstalk.config.load import Config
 from crosstalk.config.methods import check_levels, check_tiers, observable_settings
@@ -137,12 +137,25 @@ def _section(
     ):
         yield f"{where}: surface '{name}' is cut from a relaxed crystal, but tier '{campaign.tier}' has no section 'lattices'"
     if "adsorbates" in observable.subjects:
+        yield from (f"{where}: {text}" for name in names.get("adsorbates", ()) if (text := _charged(name, config)))
         least = tier.poses.least_image_angstrom if tier.poses else 0.0
         yield from (f"{where}: {text}" for name in names.get("surfaces", ()) if (text := _crowded(name, config, least)))
     if set(names) == set(observable.subjects):
         settings, problems = observable_settings(table, tier.observables[table], where)
         if not problems:
             yield from (f"{where}: {text}" for text in observable.problems(config, settings, names))
+
+
+def _charged(name: str, config: Config) -> str:
+    """Why a species cannot stand in a periodic cell; empty when it can."""
+    multiplicity = config.species[name].multiplicity
+    try:
+        charge = charge_of(config, name)
+    except (ValueError, OSError):
+        return ""  # said elsewhere
+    if charge == 0 and multiplicity == 1:
+        return ""
+    return f"'{name}' has charge {charge:+d} and multiplicity {multiplicity}: only closed-shell neutrals can stand in a periodic cell"
 
 
 def _crowded(name: str, config: Config, least: float) -> str:

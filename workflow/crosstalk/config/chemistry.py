@@ -91,7 +91,7 @@ def check_reactions(config: Config) -> Iterator[str]:
         charge = reaction.reactants.get(ELECTRON, 0) - reaction.products.get(ELECTRON, 0)
         try:
             for species, count in stoichiometry(reaction).items():
-                charge += count * _charge(config, species)
+                charge += count * charge_of(config, species)
                 for element in elements_of(config, "species", species):
                     total[element] = total.get(element, 0) + count
         except (ValueError, OSError):
@@ -101,7 +101,8 @@ def check_reactions(config: Config) -> Iterator[str]:
             yield f"{where}: does not balance: products minus reactants: {off or 'atoms balance'}, charge {charge:+d}"
 
 
-def _charge(config: Config, name: str) -> int:
+def charge_of(config: Config, name: str) -> int:
+    """Total charge of a species, e."""
     species = config.species[name]
     return species.charge if species.charge is not None else molecules.charge_of(species.smiles or "")
 

@@ -179,10 +179,13 @@ def _hessian(start: Atoms) -> np.ndarray:
 
 
 def _conformers(adsorbate: "Input", window_ev: float) -> list[Atoms]:
-    """Conformers within the window, ascending. Raises CrosstalkError for an ion: a charged cell has no energy."""
+    """Conformers within the window, ascending. Raises CrosstalkError for an ion: a charged cell has no energy.
+
+    What gathers relaxed conformers knows no charge; then the config was checked for it.
+    """
     settings, quantities = adsorbate.record.spec.settings, adsorbate.record.quantities
     species = settings.get("species", settings)
-    if species["charge"] != 0 or species["multiplicity"] != 1:
+    if species.get("charge", 0) != 0 or species.get("multiplicity", 1) != 1:
         raise CrosstalkError(
             f"'{adsorbate.record.spec.label}' is no closed-shell neutral: it cannot stand in a periodic cell"
         )
