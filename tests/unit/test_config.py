@@ -110,10 +110,10 @@ def test_negative_vacuum(config_dir, edit):
 
 
 def test_element_without_paw_dataset(config_dir, edit):
-    edit("species", "species.uranyl", {"smiles": "F[U](F)(F)(F)(F)F"})
-    edit("config", "campaigns.quick.observables.adsorption.adsorbates", ["uranyl"])
+    edit("species", "species.uranium", {"smiles": "[U]"})
+    edit("config", "campaigns.quick.observables.adsorption.adsorbates", ["uranium"])
     (line, *_) = problems(config_dir)
-    assert "no PAW dataset U.PBE" in line and "uranyl" in line
+    assert "no PAW dataset U.PBE" in line and "uranium" in line
 
 
 def test_element_without_basis(config_dir, edit):
