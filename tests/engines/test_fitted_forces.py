@@ -33,7 +33,8 @@ def test_gradient_is_that_of_the_library(functional, charge, monkeypatch):
     ours = scf.gradient(mf)
     monkeypatch.setattr(fitted_forces, "can_do", lambda mf: False)
     theirs = scf.gradient(mf)
-    assert abs(ours - theirs).max() < 5e-9  # the library solves for the fitted density by another way
+    # the library solves for the fitted density by another way; a long range is nearly singular
+    assert abs(ours - theirs).max() < (5e-9 if functional == "wb97x-d3bj" else 1e-9)
     assert abs(theirs).max() > 1e-2
 
 
@@ -94,3 +95,17 @@ def test_a_spin_without_electrons_has_no_forces():
     mf.kernel()
     gradient = fitted_forces.jk_gradient(mf)
     assert gradient[0] == pytest.approx(-gradient[1], abs=1e-9) and abs(gradient).max() > 0.1
+
+
+def test_fields_of_earlier_geometries_do_not_pile_up(tmp_path):
+    import weakref
+
+    level = LEVEL | {"functional": "b3lyp", "grid_level": 0, "stability": False}
+    first = scf.mean_field(field(stability=False).mol, level)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    scf.solve(first, level, tmp_path / "first")
+    kept, mol = weakref.ref(first.with_df), first.mol
+    del first
+    scf.solve(scf.mean_field(mol, level), level, tmp_path / "second")
+    assert kept() is None

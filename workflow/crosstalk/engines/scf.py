@@ -11,6 +11,7 @@ Most of an SCF is work on the grid, so the cycles run on a coarse one that is co
 symmetry leave it.
 """
 
+import gc
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -112,6 +113,7 @@ def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None
     density: initial guess; without one the checkpoint of a killed run in `folder` goes on, else the start is cold.
     Raises PhysicsFailure("not_converged") when no rung helps.
     """
+    gc.collect()  # PySCF's fields refer to themselves: those of earlier geometries would pile up, gigabytes in a long relaxation
     if level["density_fit"]:
         make_room(mf.with_df)
         mf.with_df.build()  # else a field without exact exchange computes its integrals anew in every cycle
