@@ -215,6 +215,31 @@ def test_the_trust_grows_with_success_and_shrinks_with_failure_and_near_the_mini
     assert trust(0.1, *range(30))[1] == optimiser.SMALLEST
 
 
+def test_a_step_after_which_the_slope_has_turned_round_was_too_long():
+    def trust(after):
+        points = [optimiser.Point(np.array([0.1 * k, 0, 0]), 0.0, np.array([g, 0, 0])) for k, g in enumerate((-1, after))]
+        return optimiser.trust(points)
+
+    assert trust(0.5)[1] > trust(0.9)[1]
+    assert trust(0.9)[0].x[0] == 0.1  # no failure: it goes on from there
+
+
+def test_nothing_drifts_when_nothing_is_held(tmp_path):
+    class Waves(EMT):
+        """Energies and forces that wave with the place of the whole, as on a grid."""
+
+        def calculate(self, *arguments, **more):
+            super().calculate(*arguments, **more)
+            phase = 4 * self.atoms.positions.mean(axis=0)
+            self.results["energy"] += 0.1 * np.cos(phase).sum()
+            self.results["forces"] = self.results["forces"] + 0.1 * 4 * np.sin(phase) / len(self.atoms)
+
+    start = posed()
+    final, steps = gpaw_relax.relax(start, lambda atoms: Waves(), FMAX, 60, 0.0, tmp_path / "relax.traj", guided=False)
+    assert np.abs((final.positions - start.positions).mean(axis=0)).max() < 1e-8
+    assert gpaw_relax.force_left(final, final.get_forces()) <= FMAX and steps < 60
+
+
 def test_a_guide_without_an_answer_somewhere_is_not_followed_there():
     def walled(x):
         return (np.inf, np.zeros_like(x)) if x[0] > 0.1 else (-float(x[0]), np.array([-1.0, 0, 0]))

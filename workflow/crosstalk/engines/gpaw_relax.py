@@ -109,7 +109,8 @@ def relax(
 
     make(atoms)  gives the calculator, which is only asked for when there is something left to compute
     guided       by GFN1-xTB where it has an answer; else by springs alone
-    A relaxation that runs out of steps ends at its lowest point.
+    A relaxation that runs out of steps ends at its lowest point. Where no atom is held, the structure stays where it is as a whole:
+    what is left of the sum of forces belongs to the grid.
     """
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.constraints import FixAtoms
@@ -127,9 +128,12 @@ def relax(
     moving = atoms.copy()
     moving.set_constraint(FixAtoms(held))
 
+    def allowed(vector: np.ndarray) -> np.ndarray:
+        return vector if len(held) else (vector.reshape(-1, 3) - vector.reshape(-1, 3).mean(axis=0)).ravel()
+
     def seen(frame: "Atoms") -> Point:
-        forces = frame.get_forces(apply_constraint=False)
-        return Point(frame.positions[free].ravel(), float(frame.get_potential_energy()), -forces[free].ravel())
+        gradient = -frame.get_forces(apply_constraint=False)[free].ravel()
+        return Point(frame.positions[free].ravel(), float(frame.get_potential_energy()), allowed(gradient))
 
     def measure(x: np.ndarray) -> tuple[float, np.ndarray]:
         world.broadcast(x, 0)  # ranks may differ in the last bit of what they decided
@@ -152,7 +156,7 @@ def relax(
         known = [point.x for point in points]
         guide = surface_guides.guide(atoms, free, known) if guided else (surface_guides.springs(atoms, free), None)
         hessian = model_hessian(atoms)[np.ix_(coordinates, coordinates)]
-        points = descend(measure, *guide, points, hessian, converged, fmax, max_steps + 1)
+        points = descend(measure, *guide, points, hessian, converged, fmax, max_steps + 1, allowed)
     last = points[-1] if converged(points[-1]) else min(points, key=lambda point: point.energy)
     final = _at(moving, free, last.x)
     forces = -_spread(last.gradient, free, atoms)

@@ -18,13 +18,16 @@ import numpy as np
 Surface = Callable[[np.ndarray], tuple[float, np.ndarray]]
 #: Internal coordinates (k,) that the correction may pull along, and their derivatives (k, m).
 Internal = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+#: Takes from a move or a gradient what must not be.
+Projection = Callable[[np.ndarray], np.ndarray]
 
 #: Longest move of an atom in a step, Angstrom: at first, at most, at least; how it grows and shrinks. Beyond it a wall
 #: rises (eV/Angstrom^2), so that what is stiff finds its place while what is soft still travels.
 RADIUS, LARGEST, SMALLEST = 0.2, 0.5, 0.04
 GROW, REACHED, SHRINK, WALL = 1.4, 2.0, 0.5, 50.0
-#: A point that is higher than the one it was reached from by more than this is a failure, eV.
-FAILED = 0.02
+#: A point that is higher than the one it was reached from by more than this is a failure, eV; one where the slope along the way
+#: has turned round, to more than this share of what it was, went too far.
+FAILED, OVERSHOT = 0.02, 0.75
 #: Length of the process in units in which the model Hessian is one (root of eV).
 LENGTH = 2.0
 #: Standard deviations of the noise in values, eV, and in gradients, root of eV, for a process whose own is 1 eV. Energies on a
@@ -102,21 +105,28 @@ def descend(
     converged: Callable[[Point], bool],
     fmax: float,
     max_points: int,
+    allowed: Projection = lambda vector: vector,
 ) -> list[Point]:
     """The points of a relaxation, `known` ones (at least the start) first, until the last has `converged`.
 
     hessian  positive definite (m, m): the metric of the correction, and where the minimisation of the sum begins
+    allowed  what is left of a move; gradients of `measure` are without the rest already
     """
+
+    def cheaply(x: np.ndarray) -> tuple[float, np.ndarray]:
+        energy, gradient = guide(x)
+        return energy, allowed(gradient)
+
     points, curved = list(known), hessian.copy()
     curvatures, modes = np.linalg.eigh(hessian)
     units = (modes * np.sqrt(curvatures)).T, modes / np.sqrt(curvatures)
-    cheap = [guide(point.x) for point in points]
+    cheap = [cheaply(point.x) for point in points]
     while not converged(points[-1]) and len(points) < max_points:
-        model = corrected(guide, internal, points[-MEMORY:], cheap[-MEMORY:], units)
+        model = corrected(cheaply, internal, points[-MEMORY:], cheap[-MEMORY:], units)
         here, radius = trust(points)
-        x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax)
+        x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax, allowed)
         points.append(Point(x, *measure(x)))
-        cheap.append(guide(x))
+        cheap.append(cheaply(x))
     return points
 
 
@@ -161,30 +171,38 @@ def _pulls(designs: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 def trust(points: Sequence[Point]) -> tuple[Point, float]:
     """The last point that was no failure, and the longest move of an atom from it (Angstrom) that the points so far justify.
 
-    More after a descent, but no more than a few times its way: short steps are those near the minimum. Half the way after a failure.
+    More after a descent, but no more than a few times its way: short steps are those near the minimum. Half the way after a failure
+    or a step too far, which energies that wave with the atoms' places on a grid do not show and slopes do.
     """
     here, radius = points[0], RADIUS
     for point in points[1:]:
-        way = longest(point.x - here.x)
-        if point.energy > here.energy + FAILED:
+        move = point.x - here.x
+        way, failed = longest(move), point.energy > here.energy + FAILED
+        if failed or point.gradient @ move > OVERSHOT * abs(here.gradient @ move):
             radius = max(SMALLEST, SHRINK * min(radius, way))
         else:
-            here, radius = point, max(SMALLEST, min(LARGEST, GROW * radius, REACHED * way))
+            radius = max(SMALLEST, min(LARGEST, GROW * radius, REACHED * way))
+        here = here if failed else point
     return here, radius
 
 
 def nearby_minimum(
-    surface: Surface, start: np.ndarray, curved: np.ndarray, radius: float, tolerance: float
+    surface: Surface,
+    start: np.ndarray,
+    curved: np.ndarray,
+    radius: float,
+    tolerance: float,
+    allowed: Projection = lambda vector: vector,
 ) -> np.ndarray:
     """Where a cheap surface is lowest within about `radius` of `start` for each atom: damped BFGS, `curved` learns on the way."""
     x, step = start, radius
     energy, gradient = surface(x)
     bent = np.zeros_like(curved)
     for _ in range(INNER_STEPS):
-        pushed = gradient + _wall(x - start, radius)[1]
+        pushed = allowed(gradient + _wall(x - start, radius)[1])
         if longest(pushed) <= tolerance:
             break
-        move = _move(curved + bent, pushed, step)
+        move = allowed(_move(curved + bent, pushed, step))
         there, slope = surface(x + move)
         if np.isfinite(there):
             _learn(curved, move, slope - gradient)
