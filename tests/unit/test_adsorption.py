@@ -46,6 +46,13 @@ def test_the_parts_add_up_to_the_whole(planned, tmp_path):
     assert found["counterpoise_ev"] is None and found["geometry_flag"] == ""
 
 
+@pytest.mark.parametrize(("part", "energy"), [("slab_in_place", -100.2), ("molecule_in_place", -30.1)])
+def test_a_part_that_is_lower_in_the_pose_than_alone_is_no_reference(planned, tmp_path, part, energy):
+    chosen = entry(planned, "adsorption", surface="sheet", level="pw")
+    in_place = energies(**({"slab_in_place": -99.8, "molecule_in_place": -29.9} | {part: energy}))
+    assert row(chosen, tmp_path, WHOLE | in_place | {"ensemble": outcome(**MINIMA)})["geometry_flag"] == "reference"
+
+
 def test_distinct_minima_are_averaged_and_name_their_starts(planned, tmp_path):
     chosen = entry(planned, "adsorption", surface="sheet", level="pw")
     search = outcome(n_starts=6, n_atoms=35, starts_by_class=[4, 1, 0, 0, 0, 0, 1])

@@ -217,7 +217,9 @@ def test_the_trust_grows_with_success_and_shrinks_with_failure_and_near_the_mini
 
 def test_a_step_after_which_the_slope_has_turned_round_was_too_long():
     def trust(after):
-        points = [optimiser.Point(np.array([0.1 * k, 0, 0]), 0.0, np.array([g, 0, 0])) for k, g in enumerate((-1, after))]
+        points = [
+            optimiser.Point(np.array([0.1 * k, 0, 0]), 0.0, np.array([g, 0, 0])) for k, g in enumerate((-1, after))
+        ]
         return optimiser.trust(points)
 
     assert trust(0.5)[1] > trust(0.9)[1]

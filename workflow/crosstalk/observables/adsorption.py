@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Terms = list[tuple[float, Record]]
 #: Names of the numbers in quantity `starts_by_class`.
 STARTS = ("bound", "desorbed", "dissociated", "rearranged", "surface changed", "unconverged", "without SCF")
+#: A slab or molecule that is lower in the pose than alone by more than this was not at its minimum alone; eV.
+SETTLED = 0.03
 #: Missed gates of a geometry that mean "unconverged".
 UNCONVERGED = ("geometry_converged", "filter_converged")
 
@@ -67,7 +69,8 @@ class Adsorption(Observable):
         "basis) is not contained: add it. adsorbate_charge: Hirshfeld, positive = electrons went to the slab. "
         "n_poses: poses computed at the final level, out of n_starts starts of the filter; poses and starts: how they ended; minima: distinct "
         "ones of the final level with the starts that found them. geometry_flag 'unrelaxed': energies at the filter's geometries, which bind "
-        "less than relaxed ones by an unknown amount; 'superposition': e_ads of a local basis. Flagged rows are no evidence for an order of surfaces."
+        "less than relaxed ones by an unknown amount; 'superposition': e_ads of a local basis; 'reference': slab or molecule is lower in the pose "
+        "than alone, so that e_ads holds what it gained by going there (seen where parts are computed). Flagged rows are no evidence for an order of surfaces."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -140,6 +143,8 @@ class Adsorption(Observable):
             row["class"] = "not bound"
         row |= {c: records[best].quantities.get(c) for c in ("height_angstrom", "adsorbate_charge_e")}
         row |= _parts(records, best, energies[best]) | _minima(records, energies[best])
+        if entry.facts["relaxed"] and _sank(row):
+            row["geometry_flag"] = f"{row['geometry_flag']} reference".strip()
         if "modes" in records and records["modes"].usable:
             row["g_ads_ev"] = energies[best] + adsorption_correction(records["modes"].quantities)
         # Poses that do not exist are no failure as long as one does; those that failed are named.
@@ -195,6 +200,12 @@ def _parts(records: Mapping[str, Record], best: str, e_ads: float) -> Row:
             corrections = [(-1.0, records[role]) for role in ghosts]
             row["counterpoise_ev"] = combine("energy_ev", [(1, slab), (1, molecule), *corrections])
     return row
+
+
+def _sank(row: Row) -> bool:
+    """Whether a part costs less than nothing to bring where it is in the pose."""
+    costs = (row.get("deformation_slab_ev"), row.get("deformation_molecule_ev"))
+    return any(cost is not None and cost < -SETTLED for cost in costs)
 
 
 def _density(pose: Record, slab: Record, molecule: Record) -> Row:
