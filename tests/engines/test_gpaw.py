@@ -103,6 +103,20 @@ def test_a_molecule_alone_has_no_work_function(tmp_path: Path) -> None:
     assert set(outcome.quantities) == {"energy_ev", "dispersion_ev"}
 
 
+def test_energies_do_not_wave_with_the_place_on_the_grid(tmp_path: Path) -> None:
+    found = []
+    for place in (0.0, 0.05, 0.1):
+        alone = molecule("HF", cell=[4.5, 4.5, 6.0], pbc=(True, True, False))
+        alone.center()
+        alone.positions += (0, 0, place)
+        level = LEVEL | {"cutoff_ev": 350.0, "kpoint_spacing_per_angstrom": None}
+        alone.calc = gpaw.calculator(alone, level | {"grid_spacing_angstrom": 0.18}, tmp_path, "default")
+        found.append(alone.get_potential_energy())
+        assert np.abs(alone.get_forces().sum(axis=0)).max() < 0.02
+    assert max(found) - min(found) < 2e-3
+    assert "h" not in gpaw.parameters(alone, LEVEL | {"cutoff_ev": 800.0}), "GPAW's own grid is finer there"
+
+
 def test_a_functional_without_d3_parameters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no D3"):
         energy(GRAPHENE, tmp_path, functional="LDA", kpoint_spacing_per_angstrom=None)

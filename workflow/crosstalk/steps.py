@@ -128,7 +128,7 @@ _STEPS = [
          ("structures.transplants", "structures.poses")),
     Step("surface_relax", "relax_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
          ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame")),
-    Step("surface_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
+    Step("surface_energy", "compute_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
          ("engines.gpaw", "engines.gpaw_analysis")),
     Step("surface_modes", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_modes:surface_modes"},
          ("engines.gpaw_modes", "engines.gpaw", "structures.rotor")),

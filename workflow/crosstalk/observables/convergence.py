@@ -24,9 +24,7 @@ class Settings(Model):
     kpoint_spacing_per_angstrom: list[Positive] = Field(
         default_factory=list, description="k-point spacings, 1/Angstrom"
     )
-    grid_spacing_angstrom: list[Positive] = Field(
-        default_factory=list, description="grid spacings (mode lcao), Angstrom"
-    )
+    grid_spacing_angstrom: list[Positive] = Field(default_factory=list, description="grid spacings, Angstrom")
     layers: list[Count] = Field(default_factory=list, description="numbers of layers")
     repeat: list[list[Count]] = Field(default_factory=list, description="lateral repeats of the surface cell")
     vacuum_angstrom: list[Positive] = Field(default_factory=list, description="vacuum above the highest atom, Angstrom")
@@ -64,8 +62,7 @@ class Convergence(Observable):
         """(setting, value, specs by role) of everything that is varied and applies to this level and surface."""
         model, place = planner.config.levels[level], planner.config.surfaces[surface]
         for setting in OF_LEVEL:
-            mode = {"cutoff_ev": "pw", "grid_spacing_angstrom": "lcao"}.get(setting)
-            fits = isinstance(model, GpawLevel) and mode in (None, model.mode)
+            fits = isinstance(model, GpawLevel) and (setting != "cutoff_ev" or model.mode == "pw")
             for value in getattr(settings, setting) if fits else []:
                 other = planner.varied_level(level, setting, value)
                 what = f"{adsorbate} on {surface}"

@@ -60,9 +60,8 @@ def describe(level: Any) -> str:
         kpoints = level.kpoint_spacing_per_angstrom
         parts = [
             f"{level.functional}, PAW",
-            f"plane waves {level.cutoff_ev:g} eV"
-            if level.mode == "pw"
-            else f"LCAO {level.basis}, grid {level.grid_spacing_angstrom:g} Å",
+            f"plane waves {level.cutoff_ev:g} eV" if level.mode == "pw" else f"LCAO {level.basis}",
+            f"grid {level.grid_spacing_angstrom:g} Å{' or finer' if level.mode == 'pw' else ''}",
             f"dispersion {level.dispersion or 'none'}",
             f"k-points every {kpoints:g} 1/Å" if kpoints else "Gamma point",
             f"smearing {level.smearing_ev:g} eV",

@@ -49,7 +49,9 @@ class GpawLevel(LevelBase):
     )
     cutoff_ev: Positive | None = Field(None, description="plane-wave cutoff, eV (mode pw)")
     basis: str | None = Field(None, description="LCAO basis, e.g. dzp (mode lcao)")
-    grid_spacing_angstrom: Positive = Field(0.18, description="real-space grid spacing (mode lcao)")
+    grid_spacing_angstrom: Positive = Field(
+        0.18, description="spacing of the grid of density and potential; in mode pw the coarsest allowed"
+    )
     dispersion: Literal["d3bj"] | None = Field("d3bj", description="d3bj | null")
     kpoint_spacing_per_angstrom: Positive | None = Field(
         None, description="k-point spacing, 1/Angstrom (2 pi included); null: Gamma only"
