@@ -27,7 +27,7 @@ LEVEL: dict[str, Any] = {
     "smearing_ev": 0.05,
     "dipole_correction": True,
     "energy_tolerance_ev": 1e-5,
-    "density_tolerance": 1e-4,
+    "density_tolerance": 3e-5,
     "max_iterations": 100,
 }
 GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)
@@ -200,7 +200,7 @@ def test_profiles_hold_all_electrons_and_end_in_the_vacuum(tmp_path: Path) -> No
     potential = found[None]["profile_potential_ev"]
     end = atoms.cell[2, 2]
     plateau = potential[(heights > end - 3.0) & (heights < end - 1.5)]
-    assert plateau.mean() == pytest.approx(0.0, abs=0.05) and potential.min() < -1
+    assert plateau.mean() == pytest.approx(0.0, abs=0.1) and potential.min() < -1  # so near a polar molecule it slopes
     assert found[None]["slab_extent_angstrom"] == [atoms.positions[0, 2]] * 2
     assert found[None]["adsorbate_extent_angstrom"] == [atoms.positions[1, 2]] * 2
     assert "profile_potential_ev" not in found["molecule"]
