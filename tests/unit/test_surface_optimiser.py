@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import add_adsorbate, fcc111, molecule
+from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 from ase.io import read
 from ase.optimize import BFGS
@@ -32,6 +33,10 @@ def silica() -> Atoms:
     half = [[0, 0, 0], [1.5, 0, -0.5], [-0.75, 1.3, -0.5], [-0.75, -1.3, -0.5]]
     upper = [[x, y, 3.2 - z] for x, y, z in half]
     return Atoms("SiO3OSiO3", [*half, [0, 0, 1.6], *upper], cell=[5.0, 5.0, 12.0], pbc=(True, True, False))
+
+
+def longest(x: np.ndarray, gradient: np.ndarray) -> float:
+    return optimiser.longest(gradient)
 
 
 def emt(atoms: Atoms) -> EMT:
@@ -115,12 +120,66 @@ def test_small_forces_that_all_pull_one_way_are_no_convergence():
     atoms = posed()
     forces = np.zeros((10, 3))
     forces[8:, 2] = 0.04
-    assert 0.05 < gpaw_relax.force_left(atoms, forces) <= 0.04 * np.sqrt(2) + 1e-9
+    assert 0.05 < gpaw_relax.force_left(atoms, forces, []) <= 0.04 * np.sqrt(2) + 1e-9
     bond = atoms.positions[9] - atoms.positions[8]
     forces[8:] = 0.04 * np.array([[1], [-1]]) * bond / np.linalg.norm(bond)
-    assert gpaw_relax.force_left(atoms, forces) == pytest.approx(0.04)  # what strains the adsorbate moves it nowhere
+    assert gpaw_relax.force_left(atoms, forces, []) == pytest.approx(
+        0.04
+    )  # what strains the adsorbate moves it nowhere
     alone = atoms[8:]
-    assert gpaw_relax.force_left(alone, np.full((2, 3), 0.01)) == pytest.approx(0.01 * np.sqrt(3))  # free to drift
+    assert gpaw_relax.force_left(alone, np.full((2, 3), 0.01), []) == pytest.approx(0.01 * np.sqrt(3))  # free to drift
+
+
+def two_layers(apart: float = 3.35) -> Atoms:
+    """Graphite, 2x2, two layers."""
+    return slabs.in_box(slabs.graphite_basal(2.46, apart, 2), 20.0).repeat((2, 2, 1))
+
+
+def test_a_layer_as_a_whole_is_held_to_the_limit():
+    atoms = two_layers()
+    lower = slabs.frozen(atoms, 0.4)
+    forces = np.zeros((16, 3))
+    forces[np.setdiff1d(np.arange(16), lower), 2] = 0.02
+    assert len(lower) == 8
+    assert gpaw_relax.force_left(atoms, forces, lower) == pytest.approx(0.02 * np.sqrt(8))
+    forces[:, 2] -= forces[:, 2].mean()  # none held: two layers that pull at each other
+    assert gpaw_relax.force_left(atoms, forces, []) == pytest.approx(0.01 * np.sqrt(8))
+    bonded = silica().repeat((2, 2, 1))
+    pulled = np.full((len(bonded), 3), 0.01)
+    assert gpaw_relax.force_left(bonded, pulled, [0]) > 0.01 * np.sqrt(3) + 1e-6  # another piece is free
+    joined = slabs.in_box(slabs.graphite_basal(2.46, 3.35, 1), 20.0).repeat((2, 2, 1))
+    held = gpaw_relax.force_left(joined, np.full((8, 3), 0.01), [0])
+    assert held == pytest.approx(0.01 * np.sqrt(3))  # what is bonded to a held atom moves nowhere as a whole
+
+
+def test_layers_find_their_distance(tmp_path):
+    class Glue(Calculator):
+        """Springs within the layers (none) and a soft one between their means."""
+
+        implemented_properties = ["energy", "forces"]
+
+        def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            network, x = hessians.springs(two_layers()), self.atoms.positions
+            inside = network.strength > 5
+            network = hessians.Springs(
+                *(v[inside] for v in (network.first, network.second, network.shift, network.strength, network.rest))
+            )
+            energy, gradient = network.energy(x)
+            upper = x[:, 2] > x[:, 2].mean()
+            apart = x[upper, 2].mean() - x[~upper, 2].mean() - 3.35
+            pull = 0.5 * 1.5 * apart  # 1.5 eV/Angstrom^2 between layers of 8 atoms, as graphite has
+            forces = -gradient.reshape(-1, 3)
+            forces[upper, 2] -= 2 * pull / upper.sum()
+            forces[~upper, 2] += 2 * pull / upper.sum()
+            self.results = {"energy": energy + 0.5 * 1.5 * apart**2, "forces": forces}
+
+    start = two_layers(3.5)
+    final, _ = gpaw_relax.relax(start, lambda atoms: Glue(), 0.02, 30, 0.4, tmp_path / "relax.traj", guided=False)
+    assert np.ptp(final.positions[:, 2]) == pytest.approx(3.35, abs=0.05)
+    assert (
+        np.ptp(start.positions[:, 2]) > 3.49
+    )  # whose forces on atoms, 0.03, would have shrunk below the limit at 3.46
 
 
 # -- the correction ----------------------------------------------------------------------------------------------------
@@ -194,9 +253,7 @@ def test_a_guide_that_is_right_up_to_a_slope_leads_there_at_once():
         return energy + float(slope @ x), gradient + slope
 
     start = optimiser.Point(np.zeros(9), *surface(np.zeros(9)))
-    points = optimiser.descend(
-        surface, guide, None, [start], curved, lambda p: optimiser.longest(p.gradient) < 1e-3, 1e-3, 20
-    )
+    points = optimiser.descend(surface, guide, None, [start], curved, longest, 1e-3, 20)
     assert len(points) <= 5
     assert points[-1].x == pytest.approx(-np.linalg.solve(curved, slope), abs=1e-3)
 
@@ -239,14 +296,14 @@ def test_nothing_drifts_when_nothing_is_held(tmp_path):
     start = posed()
     final, steps = gpaw_relax.relax(start, lambda atoms: Waves(), FMAX, 60, 0.0, tmp_path / "relax.traj", guided=False)
     assert np.abs((final.positions - start.positions).mean(axis=0)).max() < 1e-8
-    assert gpaw_relax.force_left(final, final.get_forces()) <= FMAX and steps < 60
+    assert gpaw_relax.force_left(final, final.get_forces(), []) <= FMAX and steps < 60
 
 
 def test_a_guide_without_an_answer_somewhere_is_not_followed_there():
     def walled(x):
         return (np.inf, np.zeros_like(x)) if x[0] > 0.1 else (-float(x[0]), np.array([-1.0, 0, 0]))
 
-    found = optimiser.nearby_minimum(walled, np.zeros(3), np.eye(3), 0.5, 0.01)
+    found = optimiser.nearby_minimum(walled, np.zeros(3), np.eye(3), 0.5, 0.01, longest)
     assert 0.05 < found[0] <= 0.1
 
 
@@ -258,7 +315,7 @@ def whole(tmp_path_factory) -> tuple[Atoms, int, Path]:
 
 def test_it_ends_where_bfgs_ends_with_half_the_gradients(whole):
     final, steps, _ = whole
-    assert gpaw_relax.force_left(final, final.get_forces()) <= FMAX
+    assert gpaw_relax.force_left(final, final.get_forces(), []) <= FMAX
     plain = posed()
     plain.set_constraint(final.constraints)
     plain.calc = EMT()

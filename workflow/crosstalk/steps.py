@@ -126,7 +126,7 @@ _STEPS = [
          ("engines.xtb", "engines.xtb_surfaces", "engines.surface_hessian", "structures.rotor", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
     Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
          ("structures.transplants", "structures.poses")),
-    Step("surface_relax", "relax_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
+    Step("surface_relax", "relax_surfaces", 3, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
          ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame")),
     Step("surface_energy", "compute_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
          ("engines.gpaw", "engines.gpaw_analysis")),

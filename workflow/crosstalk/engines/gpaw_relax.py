@@ -1,6 +1,6 @@
 """Relaxations with GPAW: slabs, molecules in their box, poses. A killed one goes on from its trajectory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,8 @@ def _relax(atoms: "Atoms", level: Mapping[str, Any], settings: Mapping[str, Any]
 
     settings  fmax_ev_per_angstrom, max_steps, freeze_below (fraction of the slab's thickness held fixed, from below)
     """
+    from crosstalk.structures import slabs
+
     limit, max_steps = settings["fmax_ev_per_angstrom"], settings["max_steps"]
 
     def attempt(rung: str) -> tuple["Atoms", int]:
@@ -72,7 +74,8 @@ def _relax(atoms: "Atoms", level: Mapping[str, Any], settings: Mapping[str, Any]
 
     (final, n_steps), rungs = climb(attempt, level["mode"])
     forces = final.get_forces()
-    force, left = float(np.linalg.norm(forces, axis=1).max()), force_left(final, forces)
+    held = slabs.frozen(atoms, settings["freeze_below"])
+    force, left = float(np.linalg.norm(forces, axis=1).max()), force_left(final, forces, held)
     quantities = {
         "energy_ev": float(final.get_potential_energy()),
         "n_steps": n_steps,
@@ -145,32 +148,40 @@ def relax(
             written.write()
         return point.energy, point.gradient
 
-    def converged(point: Point) -> bool:
-        return force_left(_at(atoms, free, point.x), _spread(point.gradient, free, atoms)) <= fmax
+    def left(x: np.ndarray, gradient: np.ndarray) -> float:
+        return force_left(_at(atoms, free, x), _spread(gradient, free, atoms), held)
 
     points = [seen(frame) for frame in whole_frames(trajectory)]
     if not points:
         start = atoms.positions[free].ravel()
         points = [Point(start, *measure(start))]
-    if not converged(points[-1]) and len(points) <= max_steps:
+    if left(points[-1].x, points[-1].gradient) > fmax and len(points) <= max_steps:
         known = [point.x for point in points]
         guide = surface_guides.guide(atoms, free, known) if guided else (surface_guides.springs(atoms, free), None)
         hessian = model_hessian(atoms)[np.ix_(coordinates, coordinates)]
-        points = descend(measure, *guide, points, hessian, converged, fmax, max_steps + 1, allowed)
-    last = points[-1] if converged(points[-1]) else min(points, key=lambda point: point.energy)
+        points = descend(measure, *guide, points, hessian, left, fmax, max_steps + 1, allowed)
+    done = left(points[-1].x, points[-1].gradient) <= fmax
+    last = points[-1] if done else min(points, key=lambda point: point.energy)
     final = _at(moving, free, last.x)
     forces = -_spread(last.gradient, free, atoms)
     final.calc = SinglePointCalculator(final, energy=last.energy, forces=forces)
     return final, len(points) - 1
 
 
-def force_left(atoms: "Atoms", forces: np.ndarray) -> float:
-    """The largest force on an atom or, of a pose, along a rigid-body motion of the adsorbate; eV/Angstrom."""
-    from crosstalk.engines.surface_hessian import adsorbate, generalised_force
+def force_left(atoms: "Atoms", forces: np.ndarray, held: Sequence[int]) -> float:
+    """The largest force on an atom or on what moves as a whole, eV/Angstrom; `held`: atoms that are fixed.
 
-    largest = float(np.linalg.norm(forces, axis=1).max())
+    An adsorbate moves and turns as a whole, a layer of the slab that no bond ties to a held atom moves. Forces along such
+    motions are sums over atoms, over the root of their number: small ones on every atom may hide a large one.
+    """
+    from crosstalk.engines.surface_hessian import adsorbate, generalised_force, layers
+
+    found = [float(np.linalg.norm(forces, axis=1).max())]
     mine = adsorbate(atoms)
-    return max(largest, generalised_force(atoms.positions[mine], forces[mine])) if mine.any() else largest
+    if mine.any():
+        found.append(generalised_force(atoms.positions[mine], forces[mine]))
+    found += [float(np.linalg.norm(forces[layer].sum(axis=0))) / len(layer) ** 0.5 for layer in layers(atoms, held)]
+    return max(found)
 
 
 def _at(atoms: "Atoms", free: np.ndarray, x: np.ndarray) -> "Atoms":

@@ -5,6 +5,7 @@ stretches between all near pairs, its bends as springs between the ends. Between
 what hydrogen bonds need and next to nothing for the rest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from crosstalk.engines.xtb import LINDH_STRETCH, lindh_decay
+from crosstalk.structures.graphs import connectivity, pieces
 from crosstalk.structures.rotor import rigid_modes
 from crosstalk.units import BOHR_ANGSTROM, HARTREE_EV
 
@@ -115,6 +117,15 @@ def adsorbate(atoms: Atoms) -> np.ndarray:
     """Which atoms are an adsorbate's (bool, (n,)): none of a slab, none of a molecule alone, which moves as it likes."""
     mine = atoms.get_tags() == 1
     return mine if not mine.all() else np.zeros_like(mine)
+
+
+def layers(atoms: Atoms, held: Sequence[int]) -> list[list[int]]:
+    """Parts of a slab that no covalent bond ties to a held atom or to each other; none of a molecule alone."""
+    mine, fixed = atoms.get_tags() == 1, set(held)
+    if mine.all():
+        return []
+    bonds = [(i, j) for i, j in connectivity(atoms) if not mine[i] and not mine[j]]
+    return [part for part in pieces(len(atoms), bonds) if not mine[part[0]] and fixed.isdisjoint(part)]
 
 
 def generalised_force(positions: np.ndarray, forces: np.ndarray) -> float:

@@ -20,6 +20,8 @@ Surface = Callable[[np.ndarray], tuple[float, np.ndarray]]
 Internal = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 #: Takes from a move or a gradient what must not be.
 Projection = Callable[[np.ndarray], np.ndarray]
+#: The largest force left where a point (m,) has a gradient (m,), eV/Angstrom.
+Left = Callable[[np.ndarray, np.ndarray], float]
 
 #: Longest move of an atom in a step, Angstrom: at first, at most, at least; how it grows and shrinks. Beyond it a wall
 #: rises (eV/Angstrom^2), so that what is stiff finds its place while what is soft still travels.
@@ -102,12 +104,12 @@ def descend(
     internal: Internal | None,
     known: Sequence[Point],
     hessian: np.ndarray,
-    converged: Callable[[Point], bool],
+    left: Left,
     fmax: float,
     max_points: int,
     allowed: Projection = lambda vector: vector,
 ) -> list[Point]:
-    """The points of a relaxation, `known` ones (at least the start) first, until the last has `converged`.
+    """The points of a relaxation, `known` ones (at least the start) first, until no more than `fmax` is `left` at the last.
 
     hessian  positive definite (m, m): the metric of the correction, and where the minimisation of the sum begins
     allowed  what is left of a move; gradients of `measure` are without the rest already
@@ -121,10 +123,10 @@ def descend(
     curvatures, modes = np.linalg.eigh(hessian)
     units = (modes * np.sqrt(curvatures)).T, modes / np.sqrt(curvatures)
     cheap = [cheaply(point.x) for point in points]
-    while not converged(points[-1]) and len(points) < max_points:
+    while left(points[-1].x, points[-1].gradient) > fmax and len(points) < max_points:
         model = corrected(cheaply, internal, points[-MEMORY:], cheap[-MEMORY:], units)
         here, radius = trust(points)
-        x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax, allowed)
+        x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax, left, allowed)
         points.append(Point(x, *measure(x)))
         cheap.append(cheaply(x))
     return points
@@ -192,6 +194,7 @@ def nearby_minimum(
     curved: np.ndarray,
     radius: float,
     tolerance: float,
+    left: Left,
     allowed: Projection = lambda vector: vector,
 ) -> np.ndarray:
     """Where a cheap surface is lowest within about `radius` of `start` for each atom: damped BFGS, `curved` learns on the way."""
@@ -200,7 +203,7 @@ def nearby_minimum(
     bent = np.zeros_like(curved)
     for _ in range(INNER_STEPS):
         pushed = allowed(gradient + _wall(x - start, radius)[1])
-        if longest(pushed) <= tolerance:
+        if left(x, pushed) <= tolerance:
             break
         move = allowed(_move(curved + bent, pushed, step))
         there, slope = surface(x + move)
