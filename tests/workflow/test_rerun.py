@@ -51,6 +51,16 @@ def test_a_new_claim_and_reference_rerun_no_calculation(finished, edit):
     assert "mine" in (finished.folder / "results/quick-fake/tables/references.csv").read_text()
 
 
+def test_a_record_that_was_deleted_is_computed_again(finished):
+    before = finished.records()
+    lost = next(path for path in before if "/poses/" in path)
+    (finished.folder / lost).unlink()
+    assert "Nothing to be done" not in finished.run()
+    after = finished.records()
+    assert after.keys() == before.keys()
+    assert [path for path in before if after[path] != before[path]] == [lost]
+
+
 def test_tables_that_are_there_do_not_hide_a_missing_calculation(finished):
     job = next((finished.folder / "results/jobs/compute_molecules").glob("*.json"))
     job.unlink()
