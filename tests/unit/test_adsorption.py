@@ -7,6 +7,7 @@ from crosstalk import beef
 from crosstalk.config import load
 from crosstalk.errors import ConfigError
 from crosstalk.observables.base import ENSEMBLE, observables
+from crosstalk.record import Store
 from crosstalk.thermochemistry import adsorption_correction
 
 from .surfaces import config, entry, outcome, plan, row
@@ -51,6 +52,16 @@ def test_a_part_that_is_lower_in_the_pose_than_alone_is_no_reference(planned, tm
     chosen = entry(planned, "adsorption", surface="sheet", level="pw")
     in_place = energies(**({"slab_in_place": -99.8, "molecule_in_place": -29.9} | {part: energy}))
     assert row(chosen, tmp_path, WHOLE | in_place | {"ensemble": outcome(**MINIMA)})["geometry_flag"] == "reference"
+
+
+@pytest.mark.parametrize(("energy", "flag"), [(-100.2, "reference"), (-99.9, "")])
+def test_it_is_none_at_levels_without_parts_either(planned, tmp_path, energy, flag):
+    chosen = {level: entry(planned, "adsorption", surface="sheet", level=level) for level in ("pw", "beef")}
+    in_place = energies(slab_in_place=energy, molecule_in_place=-29.9)
+    for found in chosen.values():
+        row(found, tmp_path, WHOLE | in_place | {"ensemble": outcome(**MINIMA)})
+    rows = observables()["adsorption"].rows(list(chosen.values()), Store(tmp_path / "store").find)
+    assert [found["geometry_flag"] for found in rows] == [flag, flag]
 
 
 def test_distinct_minima_are_averaged_and_name_their_starts(planned, tmp_path):

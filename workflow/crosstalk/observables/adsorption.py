@@ -23,6 +23,8 @@ Terms = list[tuple[float, Record]]
 STARTS = ("bound", "desorbed", "dissociated", "rearranged", "surface changed", "unconverged", "without SCF")
 #: A slab or molecule that is lower in the pose than alone by more than this was not at its minimum alone; eV.
 SETTLED = 0.03
+#: What `geometry_flag` says of it.
+REFERENCE = "reference"
 #: Missed gates of a geometry that mean "unconverged".
 UNCONVERGED = ("geometry_converged", "filter_converged")
 
@@ -70,7 +72,7 @@ class Adsorption(Observable):
         "n_poses: poses computed at the final level, out of n_starts starts of the filter; poses and starts: how they ended; minima: distinct "
         "ones of the final level with the starts that found them. geometry_flag 'unrelaxed': energies at the filter's geometries, which bind "
         "less than relaxed ones by an unknown amount; 'superposition': e_ads of a local basis; 'reference': slab or molecule is lower in the pose "
-        "than alone, so that e_ads holds what it gained by going there (seen where parts are computed). Flagged rows are no evidence for an order of surfaces."
+        "than alone, so that e_ads holds what it gained by going there (seen at levels where parts are computed, true of all). Flagged rows are no evidence for an order of surfaces."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -144,7 +146,7 @@ class Adsorption(Observable):
         row |= {c: records[best].quantities.get(c) for c in ("height_angstrom", "adsorbate_charge_e")}
         row |= _parts(records, best, energies[best]) | _minima(records, energies[best])
         if entry.facts["relaxed"] and _sank(row):
-            row["geometry_flag"] = f"{row['geometry_flag']} reference".strip()
+            row["geometry_flag"] = f"{row['geometry_flag']} {REFERENCE}".strip()
         if "modes" in records and records["modes"].usable:
             row["g_ads_ev"] = energies[best] + adsorption_correction(records["modes"].quantities)
         # Poses that do not exist are no failure as long as one does; those that failed are named.
@@ -152,6 +154,16 @@ class Adsorption(Observable):
         row = close(row, self.columns, {r: its for r, its in _needed(records, energies).items() if r not in lost}, best)
         row["reason"] = "; ".join(filter(None, [row["reason"], *(f"{r}: {records[r].status}" for r in sorted(lost))]))
         return row
+
+    def rows(self, entries: Sequence[Entry], read: Read) -> list[Row]:
+        """A reference that a level's parts show to be unsettled is so for every level that uses these geometries."""
+        rows = super().rows(entries, read)
+        sunk = {(row["adsorbate"], row["surface"]) for row in rows if REFERENCE in row["geometry_flag"].split()}
+        for entry, row in zip(entries, rows, strict=True):
+            flags = row["geometry_flag"].split()
+            if entry.facts["relaxed"] and (row["adsorbate"], row["surface"]) in sunk and REFERENCE not in flags:
+                row["geometry_flag"] = " ".join([*flags, REFERENCE])
+        return rows
 
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
         wrong = [

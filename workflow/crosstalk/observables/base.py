@@ -64,6 +64,10 @@ class Observable:
         """The row of an entry. Numbers are None where a record is no number; `reason` says why."""
         raise NotImplementedError
 
+    def rows(self, entries: Sequence[Entry], read: Read) -> list[Row]:
+        """The rows of all entries: where one of them says something about another, it is said here."""
+        return [self.row(entry, read) for entry in entries]
+
     def problems(self, config: Any, settings: Any, subjects: Mapping[str, Sequence[str]]) -> list[str]:
         """What else would make this section fail later (beyond unknown names)."""
         return []

@@ -75,9 +75,7 @@ def reader(plan: Plan, store: Store) -> Read:
 def rows(plan: Plan, store: Store) -> dict[str, list[Row]]:
     """Table -> rows, for every observable; a table that the campaign does not request is empty."""
     read = reader(plan, store)
-    return {
-        name: [observable.row(entry, read) for entry in plan.table(name)] for name, observable in observables().items()
-    }
+    return {name: observable.rows(plan.table(name), read) for name, observable in observables().items()}
 
 
 def results(plan: Plan, found: Mapping[str, Sequence[Row]]) -> tuple[list[claims.Verdict], list[Row]]:
