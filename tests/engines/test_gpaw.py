@@ -163,6 +163,19 @@ def test_beef_leaves_the_terms_of_its_ensemble_and_equal_atoms_share_alike(tmp_p
     assert found["adsorbate_charge_e"] == pytest.approx(0.0, abs=2e-3)
 
 
+def test_a_functional_on_anothers_density_is_near_its_own(tmp_path: Path) -> None:
+    from crosstalk import beef
+
+    atoms = two("H2", 0.75)
+    own = asked(atoms, tmp_path, {"functional": "BEEF-vdW"}).quantities
+    other = asked(atoms, tmp_path, {}, functionals=["BEEF-vdW"]).quantities
+    (energy,) = other["functional_energies_ev"]
+    assert own["energy_ev"] < energy < own["energy_ev"] + 0.05  # its own density is the one that is lowest
+    assert other["energy_ev"] > energy + 1.0
+    near = np.array(other["ensemble_contributions_ev"]) - own["ensemble_contributions_ev"]
+    assert beef.spread(near) < 0.05 * beef.spread(own["ensemble_contributions_ev"])
+
+
 def test_the_more_electronegative_side_holds_the_electrons(tmp_path: Path) -> None:
     light = {"cutoff_ev": 250.0, "energy_tolerance_ev": 1e-3, "density_tolerance": 1e-3}
     one = asked(two("LiH", 1.6), tmp_path, light, charges="hirshfeld").quantities["adsorbate_charge_e"]

@@ -116,6 +116,60 @@ def test_levels_without_an_ensemble_carry_none(planned, tmp_path):
     assert set(found) == set(observables()["adsorption"].columns)
 
 
+def test_a_functional_on_anothers_density_shares_its_calculations(tmp_path):
+    on_pw = {
+        "engine": "gpaw",
+        "mode": "pw",
+        "cutoff_ev": 300,
+        "functional": "BEEF-vdW",
+        "dispersion": None,
+        "density": "pw",
+    }
+    changes = {"levels": {"levels": {"beef@pw": on_pw}, "tiers": {"films": {"observables": {"adsorption": {"levels": ["pw", "beef@pw", "local"]}}}}}}  # fmt: skip
+    made_of = plan(tmp_path / "config", **changes)
+    own, other = (entry(made_of, "adsorption", surface="sheet", level=level) for level in ("pw", "beef@pw"))
+    assert all(own.specs[role] == spec for role, spec in other.specs.items())
+    assert own.specs["pose 1"].settings["functionals"] == ["BEEF-vdW"]
+    assert "functionals" not in own.specs["slab in place"].settings
+    terms = np.random.default_rng(1).normal(0, 1, (3, 32)).round(6)
+    seen = zip(("slab", "molecule", "pose 1"), (-100.0, -30.0, -131.0), (-200.0, -60.0, -260.7), terms, strict=True)
+    made = {r: outcome(energy_ev=e, dispersion_ev=e / 100, functional_energies_ev=[f], ensemble_contributions_ev=t) for r, e, f, t in seen}  # fmt: skip
+    made |= {"pose 2": outcome("absent", "structure 2 of 1"), "pose 3": outcome("absent", "structure 3 of 1")}
+    made |= {"ensemble": outcome(relative_energies_ev=[0.0], weights=[1.0])}
+    plain, crossed = row(own, tmp_path, made), row(other, tmp_path, made)
+    assert (plain["e_ads_ev"], crossed["e_ads_ev"]) == (pytest.approx(-1.0), pytest.approx(-0.7))
+    assert plain["e_disp_ev"] == pytest.approx(-0.01) and crossed["e_disp_ev"] is None
+    assert plain["e_ads_spread_ev"] is None and crossed["e_ads_spread_ev"] > 0
+    assert ENSEMBLE in crossed and ENSEMBLE not in plain
+
+
+@pytest.mark.parametrize(
+    ("level", "words"),
+    [
+        ({"density": "pww"}, ["'density'", "unknown level 'pww'", "did you mean 'pw'"]),
+        ({"density": "gfn1"}, ["'density'", "'gfn1' has no density of its own"]),
+        ({"density": "pw", "cutoff_ev": 350}, ["'density'", "'pw' differs in cutoff_ev"]),
+        ({"density": "pw", "functional": "RPBE", "dispersion": "d3bj"}, ["'dispersion' has to be null"]),
+    ],
+)
+def test_a_density_that_does_not_fit_is_one_line(tmp_path, level, words):
+    with pytest.raises(ConfigError) as caught:
+        load(config(tmp_path, levels={"levels": {"beef": level}}))
+    (line,) = caught.value.problems
+    assert all(word in line for word in ["levels.yaml", "'beef'", *words])
+
+
+@pytest.mark.parametrize(
+    ("section", "wanted"), [("adsorption", {"decompose": ["beef", "local"]}), ("surfaces", {"levels": ["beef"]})]
+)
+def test_only_adsorption_energies_use_anothers_density(tmp_path, section, wanted):
+    changes = {"levels": {"beef": {"density": "pw"}}, "tiers": {"films": {"observables": {section: wanted}}}}
+    with pytest.raises(ConfigError) as caught:
+        load(config(tmp_path, levels=changes))
+    (line,) = caught.value.problems
+    assert "'beef'" in line and "density" in line
+
+
 def test_a_local_basis_shows_its_superposition_and_is_no_evidence(planned, tmp_path):
     chosen = entry(planned, "adsorption", surface="sheet", level="local")
     made = energies(slab_in_place=-99.8, molecule_in_place=-29.9, slab_with_ghosts=-99.9, molecule_with_ghosts=-29.95)

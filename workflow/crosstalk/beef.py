@@ -11,6 +11,8 @@ from functools import cache
 
 import numpy as np
 
+#: The functional that has the ensemble, by GPAW's name.
+FUNCTIONAL = "BEEF-vdW"
 #: Members of the ensemble, and the seed that draws them: the same for every energy, so that differences are of like members.
 SIZE, SEED = 2000, 0
 
@@ -20,7 +22,7 @@ def coefficients() -> np.ndarray:
     """Changes of the coefficients in each member, (SIZE, 32); drawn by ASE from the ensemble's covariance."""
     from ase.dft.bee import BEEFEnsemble
 
-    drawn = BEEFEnsemble(e=0.0, contribs=np.zeros(32), xc="BEEF-vdW", verbose=False)
+    drawn = BEEFEnsemble(e=0.0, contribs=np.zeros(32), xc=FUNCTIONAL, verbose=False)
     return np.asarray(drawn.get_beefvdw_ensemble_coefs(SIZE, SEED))
 
 

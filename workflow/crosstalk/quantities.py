@@ -154,6 +154,12 @@ QUANTITIES = _declare(
         "terms of the BEEF-vdW energy whose coefficients its ensemble varies: 30 of exchange, LDA and PBE correlation",
         ("32",),
     ),
+    Quantity(
+        "functional_energies_ev",
+        "eV",
+        "energies with other functionals on the converged density, in the order of the setting `functionals`; no dispersion added",
+        ("functionals",),
+    ),
     # bulk crystals
     Quantity(
         "lattice_a_angstrom",

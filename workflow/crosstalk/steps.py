@@ -37,7 +37,8 @@ poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fma
 surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; input geometry (poses)
 surface_energy   level, index, part (optional: "slab" | "molecule", that part of a pose alone, at the geometry of the whole), ghosts
                  (optional, with part: true leaves the other part's basis functions), charges (optional: "hirshfeld", the charge
-                 of a pose's adsorbate), profiles (optional, true: density and potential along the normal); input geometry (slab, poses, surface_relax or pose_ensemble)
+                 of a pose's adsorbate), profiles (optional, true: density and potential along the normal), functionals (optional: names of
+                 others that are evaluated on the converged density); input geometry (slab, poses, surface_relax or pose_ensemble)
 surface_modes    level, index (0); inputs geometry (a pose: surface_relax, pose_ensemble) and molecule (poses: its second structure is a rotor)
 pose_ensemble    nothing; inputs "search 0" (poses) and "pose 1", "pose 2", ... (surface_energy), of which those without a number are left out.
                  Structures: the distinct poses from the lowest up

@@ -22,9 +22,29 @@ def check_levels(config: Config) -> Iterator[str]:
             yield from (f"{where}: {text}" for text in known.pyscf_problems(level))
         elif isinstance(level, m.GpawLevel):
             yield from (f"{where}: {text}" for text in known.gpaw_problems(level))
+            if level.density is not None:
+                yield from _density_fits(f"{where}: key 'density'", level, config)
         elif isinstance(level, m.AseLevel):
             yield from (f"{where}: {text}" for text in known.ase_problems(level))
     yield from twins("levels.yaml: environments", {n: e.settings() for n, e in config.environments.items()})
+
+
+def _density_fits(where: str, level: m.GpawLevel, config: Config) -> Iterator[str]:
+    """A level whose functional is evaluated on another's density agrees with it in all else."""
+    assert level.density is not None
+    other = config.levels.get(level.density)
+    if other is None:
+        yield unknown(where, "level", level.density, config.levels)
+    elif not isinstance(other, m.GpawLevel) or other.density is not None:
+        yield f"{where}: '{level.density}' has no density of its own; allowed: a level of engine gpaw without this key"
+    else:
+        free = {"functional", "dispersion", "density"}
+        mine, theirs = level.identity(), other.identity()
+        unlike = sorted(key for key in mine.keys() - free if mine[key] != theirs[key])
+        if unlike:
+            yield f"{where}: '{level.density}' differs in {', '.join(unlike)}; it may in functional and dispersion only"
+        if level.dispersion is not None:
+            yield f"{where}: key 'dispersion' has to be null: such a level adds none"
 
 
 def check_tiers(config: Config) -> Iterator[str]:
@@ -92,5 +112,7 @@ def _level_fits(where: str, level: str, engines: tuple[str, ...], config: Config
     if model.engine not in (*engines, "fake"):
         fitting = [n for n, other in config.levels.items() if other.engine in engines]
         yield f"{where}: level '{level}' is for {model.engine}; this needs {' or '.join(engines)}: {', '.join(fitting) or 'none'}"
+    elif isinstance(model, m.GpawLevel) and model.density and not where.endswith("observables.adsorption.levels"):
+        yield f"{where}: level '{level}' is evaluated on the density of '{model.density}', which only observables.adsorption.levels takes"
     elif isinstance(model, m.GpawLevel) and model.mode == "lcao" and where.endswith("observables.surfaces.levels"):
         yield f"{where}: level '{level}' is LCAO, which gives no usable energies (basis-set superposition): use a plane-wave level"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from crosstalk import beef
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Gate, Outcome
 from crosstalk.spec import Spec
@@ -65,8 +66,12 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
             "frequencies_cm1": sorted(random.uniform(100, 3000, 3)),
             "inertia_amu_angstrom2": [10.0, 20.0, 30.0],
         }
-    if spec.step == "surface_energy" and spec.settings["level"].get("functional") == "BEEF-vdW":
-        quantities["ensemble_contributions_ev"] = random.normal(0, 0.1, 32)
+    if spec.step == "surface_energy":
+        others = spec.settings.get("functionals", [])
+        if others:
+            quantities["functional_energies_ev"] = [random.uniform(*RANGES[spec.step]["energy_ev"]) for _ in others]
+        if beef.FUNCTIONAL in (spec.settings["level"].get("functional"), *others):
+            quantities["ensemble_contributions_ev"] = random.normal(0, 0.1, 32)
     if spec.step == "pose_ensemble":
         quantities |= {"n_found": 1, "relative_energies_ev": [0.0], "weights": [1.0]}
     return Outcome(

@@ -47,9 +47,10 @@ EIGENSTATES_TOLERANCE = 4e-8
 def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     """Step `surface_energy`: energy, dispersion and, unless there is no slab, levels against the vacuum.
 
-    Of the whole structure, or of one of its parts at the geometry of the whole. A BEEF-vdW level adds what its ensemble
-    is made of; a pose, on request, the charge of its adsorbate.
+    Of the whole structure, or of one of its parts at the geometry of the whole. BEEF-vdW, the level's or one of the
+    functionals that are evaluated on its density, adds what its ensemble is made of; a pose, on request, the charge of its adsorbate.
     """
+    from crosstalk import beef
     from crosstalk.engines import gpaw_analysis as analysis
 
     whole = geometry(spec, inputs)
@@ -75,7 +76,9 @@ def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
         gates += flat
     if is_pose(real):
         quantities["height_angstrom"] = height(real)
-    if level["functional"] in analysis.ENSEMBLES:
+    if others := asked.get("functionals"):
+        quantities["functional_energies_ev"] = [energy + float(calc.get_xc_difference(name)) for name in others]
+    if beef.FUNCTIONAL in (level["functional"], *(others or ())):
         quantities["ensemble_contributions_ev"] = analysis.ensemble_contributions(calc)
     if asked.get("charges") is not None and is_pose(real):
         quantities["adsorbate_charge_e"] = analysis.adsorbate_charge(calc)

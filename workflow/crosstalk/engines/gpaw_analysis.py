@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crosstalk import beef
 from crosstalk.record import Gate
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-#: Functionals that have an ensemble of their own, with the name that GPAW knows it by.
-ENSEMBLES = {"BEEF-vdW": "beefvdw"}
 #: A plateau of the potential steeper than this is no vacuum; eV per Angstrom.
 FLAT = 0.02
 #: Where a plateau is looked at: this far from the end of the cell (which holds the dipole layer), Angstrom.
@@ -100,12 +99,25 @@ def profiles(calc: Any, atoms: "Atoms") -> dict[str, Any]:
 
 
 def ensemble_contributions(calc: Any) -> list[float]:
-    """Energies of the terms whose coefficients the ensemble varies, at the converged density; (32), eV.
+    """Energies of the terms whose coefficients the ensemble of BEEF-vdW varies, at the converged density; (32), eV.
 
-    Thirty Legendre polynomials of exchange, then LDA and PBE correlation (Wellendorff et al., PRB 2012, 85, 235149).
+    Thirty Legendre polynomials of exchange, then LDA and PBE correlation (Wellendorff et al., PRB 2012, 85, 235149). The density
+    may be another functional's.
     """
-    name = ENSEMBLES[calc.get_xc_functional()]
-    return [float(x) for x in calc.get_nonselfconsistent_energies(name)]
+    from gpaw.xc.bee import BEEFEnsemble
+
+    class Named:
+        """The calculation, under the name of the functional whose terms are asked for."""
+
+        def get_xc_functional(self) -> str:
+            return beef.FUNCTIONAL
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(calc, name)
+
+    terms = BEEFEnsemble(Named())
+    found = [terms.create_xc_contributions(kind) for kind in ("exch", "corr")]
+    return [float(x) for x in np.concatenate(found)]
 
 
 # -- charge transfer ---------------------------------------------------------------------------------------------

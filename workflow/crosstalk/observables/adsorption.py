@@ -84,14 +84,24 @@ class Adsorption(Observable):
                     facts = {
                         "relaxed": settings.geometry is not None,
                         "superposition": isinstance(model, GpawLevel) and model.mode == "lcao",
+                        "ensemble": getattr(model, "functional", None) == beef.FUNCTIONAL,
                     }
+                    if isinstance(model, GpawLevel) and model.density is not None:
+                        facts["functional"] = _evaluated_on(model.density, planner, settings).index(model.functional)
                     subject = {"adsorbate": adsorbate, "surface": surface, "level": level}
                     yield Entry(self.name, subject, specs, facts)
 
     def _specs(
         self, planner: "Planner", settings: Settings, adsorbate: str, surface: str, level: str
     ) -> dict[str, "Spec"]:
-        """Energies of slab, molecule and every kept pose, their geometries, and the parts of the lowest pose."""
+        """Energies of slab, molecule and every kept pose, their geometries, and the parts of the lowest pose.
+
+        A functional that is evaluated on another level's density needs that level's energies and no more.
+        """
+        model = planner.config.levels[level]
+        density = model.density if isinstance(model, GpawLevel) else None
+        level = density or level
+        functionals = _evaluated_on(level, planner, settings) or None
         search, name = planner.poses(adsorbate, surface), f"{adsorbate} on {surface}"
         profiles = settings.profiles and level in settings.decompose
         specs, poses = {"poses": search}, [f"pose {k + 1}" for k in range(planner.poses_kept())]
@@ -103,7 +113,11 @@ class Adsorption(Observable):
                 specs[f"{role} geometry"] = geometry
             charges = settings.charges if role in poses else None
             drawn = (profiles and role in poses) or None
-            specs[role] = planner.surface_energy(geometry, level, place, what, charges=charges, profiles=drawn)
+            specs[role] = planner.surface_energy(
+                geometry, level, place, what, charges=charges, profiles=drawn, functionals=functionals
+            )
+        if density is not None:
+            return specs
         lowest, place = specs.get("pose 1 geometry", search), 2 if settings.geometry is None else 0
         if len(poses) > 1:
             lowest, place = planner.pose_ensemble(search, [specs[role] for role in poses], f"{name} at {level}"), 0
@@ -133,7 +147,7 @@ class Adsorption(Observable):
         roles = [role for role in records if role.startswith("pose ") and not role.endswith("geometry")]
         energies: dict[str, float] = {}
         if usable(records, "slab", "molecule"):
-            energies = {r: combine("energy_ev", _terms(records, r)) for r in roles if usable(records, r)}
+            energies = {r: _energy(_terms(records, r), entry.facts) for r in roles if usable(records, r)}
         ends = {role: _class(records, role) for role in roles}
         row["poses"] = ", ".join(f"{n} {end}" for end, n in Counter(filter(None, ends.values())).items())
         if not energies:
@@ -144,7 +158,7 @@ class Adsorption(Observable):
         if ends[best] == "bound" and energies[best] >= 0:
             row["class"] = "not bound"
         row |= {c: records[best].quantities.get(c) for c in ("height_angstrom", "adsorbate_charge_e")}
-        row |= _parts(records, best, energies[best]) | _minima(records, energies[best])
+        row |= _parts(records, best, energies[best], entry.facts) | _minima(records, energies[best])
         if entry.facts["relaxed"] and _sank(row):
             row["geometry_flag"] = f"{row['geometry_flag']} {REFERENCE}".strip()
         if "modes" in records and records["modes"].usable:
@@ -171,6 +185,11 @@ class Adsorption(Observable):
             for level in settings.decompose
             if level not in settings.levels
         ]
+        wrong += [
+            f"key 'decompose': '{level}' is evaluated on another level's density: name that one"
+            for level in settings.decompose
+            if getattr(config.levels.get(level), "density", None) is not None
+        ]
         if settings.modes and settings.geometry is None:
             wrong.append("key 'modes': vibrations need relaxed poses: section 'geometry'")
         local = [level for level in settings.levels if getattr(config.levels.get(level), "mode", None) == "lcao"]
@@ -190,13 +209,26 @@ def _terms(records: Mapping[str, Record], role: str) -> Terms:
     return [(1, records[role]), (-1, records["slab"]), (-1, records["molecule"])]
 
 
-def _parts(records: Mapping[str, Record], best: str, e_ads: float) -> Row:
+def _evaluated_on(density: str, planner: "Planner", settings: Settings) -> list[str]:
+    """Functionals of the levels that are evaluated on the density of a level."""
+    models = (planner.config.levels[level] for level in settings.levels)
+    return [model.functional for model in models if isinstance(model, GpawLevel) and model.density == density]
+
+
+def _energy(terms: Terms, facts: Mapping[str, Any]) -> float:
+    """The difference of energies, of the level's own functional or of one that is evaluated on its density."""
+    if "functional" in facts:
+        return combine_lists("functional_energies_ev", terms)[facts["functional"]]
+    return combine("energy_ev", terms)
+
+
+def _parts(records: Mapping[str, Record], best: str, e_ads: float, facts: Mapping[str, Any]) -> Row:
     """What the adsorption energy of the lowest pose is made of, and what its ensemble is."""
     terms, row = _terms(records, best), Row()
-    if all("dispersion_ev" in record.quantities for _, record in terms):
+    if "functional" not in facts and all("dispersion_ev" in record.quantities for _, record in terms):
         row["e_disp_ev"] = combine("dispersion_ev", terms)
         row["e_electronic_ev"] = e_ads - row["e_disp_ev"]
-    if all("ensemble_contributions_ev" in record.quantities for _, record in terms):
+    if facts["ensemble"] and all("ensemble_contributions_ev" in record.quantities for _, record in terms):
         contributions = combine_lists("ensemble_contributions_ev", terms)
         row["e_ads_spread_ev"] = beef.spread(contributions)
         row[ENSEMBLE] = {"e_ads_ev": contributions}

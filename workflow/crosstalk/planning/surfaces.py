@@ -110,7 +110,7 @@ class SurfacePlanner(MoleculePlanner):
         )
 
     def surface_energy(self, geometry: Spec, level: str, index: int, label: str, **asked: Any) -> Spec:
-        """Energy of a structure; `asked`: further settings of the step (part, ghosts, charges), left out when None."""
+        """Energy of a structure; `asked`: further settings of the step (part, ghosts, charges, ...), left out when None."""
         settings = {"index": index} | {key: value for key, value in asked.items() if value is not None}
         if geometry.key in self.boxes:
             box = self.boxes[geometry.key].part(index)
@@ -120,7 +120,7 @@ class SurfacePlanner(MoleculePlanner):
             box = self.boxes[geometry.inputs["geometry"]].part(geometry.settings["index"])
         if asked.get("part") is not None and not asked.get("ghosts"):
             box = box.part(0 if asked["part"] == "slab" else 1)
-        about = self._surface_cost(level, box)
+        about = self._surface_cost(level, box, factor=1 + costs.FUNCTIONAL * len(asked.get("functionals") or ()))
         return self.add("surface_energy", level, settings, {"geometry": geometry}, label=f"{label} at {level}", **about)
 
     def surface_modes(self, pose: Spec, search: Spec, level: str, index: int, label: str) -> Spec:

@@ -16,18 +16,18 @@ def text(plan: Plan) -> str:
     config = plan.config
     levels = {spec.settings["level"]["engine"]: None for spec in plan.specs.values() if spec.settings["level"]}
     used = [spec.settings["level"] for spec in plan.specs.values()]
+    names = {value for entry in plan.entries for value in entry.subject.values()}
     lines = ["Methods"]
     lines += [
         f"  {name}: {level.doi or 'no DOI in levels.yaml'}"
         for name, level in config.levels.items()
-        if level.identity() in used
+        if level.identity() in used or name in names
     ]
     lines += [
         "Programs",
         *(f"  {ENGINES[engine]}" for engine in levels if engine in ENGINES),
         *(f"  {line}" for line in ALWAYS),
     ]
-    names = {value for entry in plan.entries for value in entry.subject.values()}
     sources = [
         f"  {name}: {entry.source}"
         for kind in (config.species, config.surfaces, config.crystals)

@@ -20,6 +20,10 @@ def methods(plan: Plan, campaign: m.Campaign) -> list[str]:
     for identity, steps in used.items():
         level = plan.config.levels[names[identity]]
         rows.append({"level": names[identity], "settings": describe(level), "used for": ", ".join(steps)})
+    evaluated = {entry.subject.get("level"): entry.table for entry in plan.entries}
+    for name, level in plan.config.levels.items():
+        if name in evaluated and getattr(level, "density", None) is not None:
+            rows.append({"level": name, "settings": describe(level), "used for": evaluated[name]})
     lines = ["## Levels of theory", "", *markdown(("level", "settings", "used for"), rows)]
     for name, environment in plan.config.environments.items():
         if environment.model and any(
@@ -59,7 +63,7 @@ def describe(level: Any) -> str:
     elif isinstance(level, m.GpawLevel):
         kpoints = level.kpoint_spacing_per_angstrom
         parts = [
-            f"{level.functional}, PAW",
+            f"{level.functional}, PAW" + (f", on the density of {level.density}" if level.density else ""),
             f"plane waves {level.cutoff_ev:g} eV" if level.mode == "pw" else f"LCAO {level.basis}",
             f"grid {level.grid_spacing_angstrom:g} Å{' or finer' if level.mode == 'pw' else ''}",
             f"dispersion {level.dispersion or 'none'}",

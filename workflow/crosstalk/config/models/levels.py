@@ -52,6 +52,10 @@ class GpawLevel(LevelBase):
     grid_spacing_angstrom: Positive = Field(
         0.18, description="spacing of the grid of density and potential; in mode pw the coarsest allowed"
     )
+    density: str | None = Field(
+        None,
+        description="level, like this one but for the functional, on whose converged density the functional is evaluated (adsorption energies only); null: a density of its own",
+    )
     dispersion: Literal["d3bj"] | None = Field("d3bj", description="d3bj | null")
     kpoint_spacing_per_angstrom: Positive | None = Field(
         None, description="k-point spacing, 1/Angstrom (2 pi included); null: Gamma only"
@@ -69,6 +73,12 @@ class GpawLevel(LevelBase):
         if self.mode == "lcao" and self.basis is None:
             raise ValueError("mode lcao needs basis")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        found = super().identity()
+        if self.density is None:  # most have their own
+            del found["density"]
+        return found
 
 
 class AseLevel(LevelBase):
