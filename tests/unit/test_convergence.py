@@ -1,15 +1,11 @@
-"""One setting at a time: the plan of a scan, its rows, and moving an adsorbate to another model of its surface."""
+"""One setting at a time: the plan of a scan, its rows."""
 
-import numpy as np
 import pytest
-from ase import Atoms
 
 from crosstalk.config import load
-from crosstalk.errors import PhysicsFailure
 from crosstalk.observables.base import observables
 from crosstalk.plan import make
 from crosstalk.record import Outcome, Store
-from crosstalk.structures import slabs, transplants
 
 SCAN = {"cutoff_ev": [400, 500], "kpoint_spacing_per_angstrom": [0.5], "layers": [2, 3], "vacuum_angstrom": [14.0], "repeat": [[5, 5]]}  # fmt: skip
 
@@ -71,50 +67,3 @@ def test_the_figure_has_a_panel_for_each_setting(plan, tmp_path):
     heights = [line.get_ydata().tolist() for line in figure.axes[0].lines if len(line.get_xdata()) == 2 and line.get_label()[0] != "_"]  # fmt: skip
     assert heights == [[4.0, 8.0]]
     plots.convergence([])
-
-
-def layers(count):
-    return slabs.graphite_basal(2.467, 3.35, count)
-
-
-def posed(slab, repeat=(4, 4)):
-    """Bare slab, molecule and pose in one box, as a pose search leaves them; the molecule 3 Angstrom above an atom."""
-    from crosstalk.structures.poses import boxed
-
-    bare = slab.repeat((*repeat, 1))
-    bare.set_tags(0)
-    top = bare[int(bare.positions[:, 2].argmax())].position
-    molecule = Atoms("CO", [top + np.array([0, 0, height]) for height in (3.0, 4.1)], tags=1)
-    return boxed(bare, molecule, [bare + molecule], 10.0)
-
-
-@pytest.mark.parametrize(("count", "repeat"), [(1, (4, 4)), (2, (5, 5)), (3, (4, 4))])
-def test_a_moved_adsorbate_stands_over_the_same_place(tmp_path, count, repeat):
-    from crosstalk.spec import Spec
-    from crosstalk.steps import Input
-
-    settings = {"index": 2, "repeat": list(repeat), "vacuum_angstrom": 12.0}
-    spec = Spec("transplant", "none", settings, {"geometry": "x", "slab": "y"}, 1)
-    inputs = {"geometry": Input(None, posed(layers(2))), "slab": Input(None, [layers(count)])}
-    outcome = transplants.transplant(spec, inputs, tmp_path)
-    bare, alone, pose = outcome.structures
-    assert len(bare) == 2 * count * repeat[0] * repeat[1] and len(alone) == 2
-    carbon = pose[pose.get_tags() == 1][0]
-    slab = pose[pose.get_tags() == 0]
-    apart = slab.positions - carbon.position
-    scaled = np.linalg.solve(pose.cell.array.T, apart.T).T
-    scaled[:, :2] -= np.round(scaled[:, :2])
-    assert np.linalg.norm(scaled @ pose.cell.array, axis=1).min() == pytest.approx(3.0, abs=1e-6)
-    assert pose.cell[2, 2] - np.ptp(pose.positions[:, 2]) >= 12.0 - 1e-6
-    assert 0 <= carbon.position[0] / pose.cell[0, 0] <= 1.0
-
-
-def test_surfaces_that_differ_are_no_models_of_one_another():
-    other = layers(2)
-    other.symbols[:] = "Si"
-    with pytest.raises(PhysicsFailure, match="do not share their top"):
-        transplants.offset(posed(layers(2))[0], other)
-    lifted = layers(1)
-    lifted.positions[1] += [0, 0, -1.0]
-    with pytest.raises(PhysicsFailure, match=r"differ by up to 1\.0"):
-        transplants.offset(posed(layers(1))[0], lifted)

@@ -35,10 +35,12 @@ poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fma
                  vacuum_angstrom, level (xtb or ase); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
                  same box, then the poses from the lowest up; tag 1 marks the adsorbate
 surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; input geometry (poses)
+thicken          repeat [n, m], more_vacuum_angstrom; inputs geometry, bare (surface_relax on a thin model of a surface: any structure, the bare
+                 slab) and slab (the thick model). Structure: that of `geometry` with the layers below that the thin model lacks
 surface_energy   level, index, part (optional: "slab" | "molecule", that part of a pose alone, at the geometry of the whole), ghosts
                  (optional, with part: true leaves the other part's basis functions), charges (optional: "hirshfeld", the charge
                  of a pose's adsorbate), profiles (optional, true: density and potential along the normal), functionals (optional: names of
-                 others that are evaluated on the converged density); input geometry (slab, poses, surface_relax or pose_ensemble)
+                 others that are evaluated on the converged density); input geometry (slab, poses, surface_relax, thicken or pose_ensemble)
 surface_modes    level, index (0); inputs geometry (a pose: surface_relax, pose_ensemble) and molecule (poses: its second structure is a rotor)
 pose_ensemble    nothing; inputs "search 0" (poses) and "pose 1", "pose 2", ... (surface_energy), of which those without a number are left out.
                  Structures: the distinct poses from the lowest up
@@ -126,6 +128,8 @@ _STEPS = [
     Step("poses", "place_adsorbates", 1, dict.fromkeys(("xtb", "ase"), "crosstalk.engines.xtb_surfaces:poses"),
          ("engines.xtb", "engines.xtb_surfaces", "engines.surface_hessian", "structures.rotor", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
     Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
+         ("structures.transplants", "structures.poses")),
+    Step("thicken", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:thicken"},
          ("structures.transplants", "structures.poses")),
     Step("surface_relax", "relax_surfaces", 3, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
          ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame")),

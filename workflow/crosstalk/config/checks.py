@@ -14,7 +14,7 @@ from crosstalk.config.methods import check_levels, check_tiers, observable_setti
 from crosstalk.config.problems import twins, unknown
 from crosstalk.config.select import groups, resolve
 from crosstalk.config.statements import check_claims, check_references
-from crosstalk.config.structures import inline, slab_facts
+from crosstalk.config.structures import inline, layers_problem, slab_facts
 from crosstalk.errors import CrosstalkError, nearest
 from crosstalk.observables.base import observables
 
@@ -55,11 +55,27 @@ def _surfaces(config: Config) -> Iterator[str]:
             elements = given["symbols"] if isinstance(given, dict) else []
             for element in set(elements) - set(surface.caps):
                 yield f"{where}: key 'caps': no cap for {element}; allowed: H, OH"
-        identities[name] = [settings, getattr(surface, "bulk", None), list(surface.repeat), surface.vacuum_angstrom]
+        boxed = [list(surface.repeat), surface.vacuum_angstrom, surface.relax_on]
+        identities[name] = [settings, getattr(surface, "bulk", None), *boxed]
         readable = not any(isinstance(settings.get(key), str) for key in ("crystal", "structure"))
         if readable and (text := slab_facts(config, surface)["problem"]):
             yield f"{where}: {text}"
+        elif readable and surface.relax_on is not None:
+            yield from _thin(f"{where}: key 'relax_on'", surface.relax_on, surface, config)
     yield from twins("surfaces.yaml: surfaces", identities)
+
+
+def _thin(where: str, name: str, surface: m.Surface, config: Config) -> Iterator[str]:
+    """Why poses cannot be relaxed on another model of a surface."""
+    other = config.surfaces.get(name)
+    if other is None:
+        yield unknown(where, "surface", name, config.surfaces)
+    elif other.relax_on is not None:
+        yield f"{where}: '{name}' has one of its own: name that one"
+    elif list(other.repeat) != list(surface.repeat):
+        yield f"{where}: '{name}' is repeated {list(other.repeat)} and not {list(surface.repeat)}"
+    elif not slab_facts(config, other)["problem"] and (text := layers_problem(config, other, surface)):
+        yield f"{where}: '{name}': {text}"
 
 
 def _glasses(config: Config) -> Iterator[str]:

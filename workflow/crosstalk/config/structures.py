@@ -10,6 +10,9 @@ from crosstalk.config.memo import remembered
 from crosstalk.config.models import Crystal, Surface
 from crosstalk.spec import canonical
 
+#: Cells that agree so well are the same, Angstrom.
+SAME_CELL = 1e-3
+
 
 def inline(config: Config, name: str) -> dict[str, Any]:
     """Symbols, positions (Angstrom), scaled_positions, cell (3x3, Angstrom) and pbc of a structure file beside the config."""
@@ -65,6 +68,32 @@ def _build(settings: dict[str, Any]) -> dict[str, Any]:
     return {"problem": "", "elements": sorted(set(atoms.symbols)), "lateral": lateral} | {
         key: float(facts[key]) for key in ("n_atoms", "area_angstrom2", "thickness_angstrom")
     }
+
+
+def layers_problem(config: Config, thin: Surface, thick: Surface) -> str:
+    """Why one surface is not another one without its lower layers; empty when it is, or is cut from crystals that are to be relaxed."""
+    if getattr(thin, "bulk", None) is not None or getattr(thick, "bulk", None) is not None:
+        return ""
+    both = [slab_settings(config, thin), slab_settings(config, thick)]
+    return remembered(f"relax on {canonical(both)}", lambda: _layers(*both))
+
+
+def _layers(thin: dict[str, Any], thick: dict[str, Any]) -> str:
+    from crosstalk.errors import PhysicsFailure
+    from crosstalk.structures.graphs import connectivity
+    from crosstalk.structures.slabs import build
+    from crosstalk.structures.transplants import layers_below
+
+    above, whole = build(thin), build(thick)
+    if abs(above.cell.array[:2, :2] - whole.cell.array[:2, :2]).max() > SAME_CELL:
+        return "the cells differ in the plane"
+    try:
+        below = layers_below(above, whole, (1, 1))
+    except PhysicsFailure as failure:
+        return failure.reason
+    bonds = connectivity(below + above)
+    tied = any((i < len(below)) != (j < len(below)) for i, j in bonds)
+    return "bonds tie it to the layers below" if tied else ""
 
 
 @lru_cache(maxsize=256)

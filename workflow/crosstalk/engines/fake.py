@@ -41,6 +41,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "slab": {"area_angstrom2": (20, 30), "n_atoms": (4, 20), "oh_per_nm2": (0, 5)},
     "poses": {"n_starts": (6, 6), "n_atoms": (40, 70)},
     "transplant": {"n_atoms": (40, 70)},
+    "thicken": {"n_atoms": (40, 70)},
     "pose_ensemble": {"energy_ev": (-900, -800)},
     "surface_modes": {"mass_amu": (18, 200), "symmetry_number": (1, 2)},
     "surface_relax": {"energy_ev": (-900, -800), "n_steps": (5, 20)},
@@ -98,7 +99,7 @@ def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
             molecule.symbols, positions=molecule.positions + np.array([0, 0, 8]), cell=slab.cell, pbc=slab.pbc, tags=1
         )
         return [slab, molecule, slab + molecule]
-    if spec.step == "transplant":
+    if spec.step in ("transplant", "thicken"):
         return inputs["geometry"].structures
     if spec.step == "pose_ensemble":
         return [source.structures[0] for role, source in inputs.items() if role.startswith("pose")][:1]

@@ -86,6 +86,8 @@ class Adsorption(Observable):
                         "superposition": isinstance(model, GpawLevel) and model.mode == "lcao",
                         "ensemble": getattr(model, "functional", None) == beef.FUNCTIONAL,
                     }
+                    if settings.geometry is not None and planner.thin(surface) is not None:
+                        facts["n_atoms"] = planner.n_atoms(surface, adsorbate)  # poses were searched with fewer
                     if isinstance(model, GpawLevel) and model.density is not None:
                         facts["functional"] = _evaluated_on(model.density, planner, settings).index(model.functional)
                     subject = {"adsorbate": adsorbate, "surface": surface, "level": level}
@@ -102,23 +104,31 @@ class Adsorption(Observable):
         density = model.density if isinstance(model, GpawLevel) else None
         level = density or level
         functionals = _evaluated_on(level, planner, settings) or None
-        search, name = planner.poses(adsorbate, surface), f"{adsorbate} on {surface}"
+        name, thin = f"{adsorbate} on {surface}", planner.thin(surface) if settings.geometry else None
+        stands = f"{adsorbate} on {thin or surface}"
+        search = planner.poses(adsorbate, thin or surface)
         profiles = settings.profiles and level in settings.decompose
         specs, poses = {"poses": search}, [f"pose {k + 1}" for k in range(planner.poses_kept())]
+        lowest, place = search, 2
         for index, role in enumerate(["slab", "molecule", *poses]):
-            geometry, place, what = search, index, f"{name}: {role}"
+            geometry, at = search, index
             if settings.geometry is not None:
-                geometry = planner.surface_relax(search, settings.geometry, index, settings.freeze_below, what)
-                place = 0
+                geometry, at = (
+                    planner.surface_relax(search, settings.geometry, index, settings.freeze_below, f"{stands}: {role}"),
+                    0,
+                )
                 specs[f"{role} geometry"] = geometry
+            if thin is not None:
+                geometry = planner.thicken(geometry, specs["slab geometry"], thin, surface, f"{name}: {role}")
+            if role == poses[0]:
+                lowest, place = geometry, at
             charges = settings.charges if role in poses else None
             drawn = (profiles and role in poses) or None
             specs[role] = planner.surface_energy(
-                geometry, level, place, what, charges=charges, profiles=drawn, functionals=functionals
+                geometry, level, at, f"{name}: {role}", charges=charges, profiles=drawn, functionals=functionals
             )
         if density is not None:
             return specs
-        lowest, place = specs.get("pose 1 geometry", search), 2 if settings.geometry is None else 0
         if len(poses) > 1:
             lowest, place = planner.pose_ensemble(search, [specs[role] for role in poses], f"{name} at {level}"), 0
             specs["ensemble"] = lowest
@@ -143,6 +153,7 @@ class Adsorption(Observable):
         row: Row = dict(entry.subject) | {"geometry_flag": " ".join(filter(None, flags))}
         if usable(records, "poses"):
             row |= {c: records["poses"].quantities.get(c) for c in ("n_starts", "n_atoms", "image_gap_angstrom")}
+            row |= {c: entry.facts[c] for c in ("n_atoms",) if c in entry.facts}
             row["starts"] = _counted(STARTS, records["poses"].quantities.get("starts_by_class", []))
         roles = [role for role in records if role.startswith("pose ") and not role.endswith("geometry")]
         energies: dict[str, float] = {}

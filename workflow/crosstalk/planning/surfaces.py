@@ -76,6 +76,14 @@ class SurfacePlanner(MoleculePlanner):
         self.boxes[spec.key] = box
         return spec
 
+    def thin(self, surface: str) -> str | None:
+        """The model of a surface on which poses are relaxed, when it is another one."""
+        return self.config.surfaces[surface].relax_on
+
+    def n_atoms(self, surface: str, adsorbate: str) -> int:
+        """Atoms of an adsorbate on the repeated slab."""
+        return self._box(surface, tuple(self.config.surfaces[surface].repeat), len(self.symbols(adsorbate))).n_atoms
+
     def varied_level(self, level: str, setting: str, value: Any) -> str:
         """The name of a level that differs from `level` in one setting; known to the plan's config from then on."""
         name = f"{level}, {setting} {value:g}"
@@ -102,6 +110,17 @@ class SurfacePlanner(MoleculePlanner):
         self.boxes[spec.key] = self._box(surface, tuple(place.repeat), self.boxes[poses.key].n_adsorbate)
         return spec
 
+    def thicken(self, relaxed: Spec, bare: Spec, thin: str, surface: str, label: str) -> Spec:
+        """What was relaxed on the thin model of a surface, on the surface itself; `bare`: the thin slab, relaxed."""
+        place, other = self.config.surfaces[surface], self.config.surfaces[thin]
+        more = place.vacuum_angstrom - other.vacuum_angstrom
+        settings = {"repeat": list(place.repeat), "more_vacuum_angstrom": more}
+        inputs = {"geometry": relaxed, "bare": bare, "slab": self.slab(surface)}
+        spec = self.add("thicken", None, settings, inputs, label=label, cost_s=0.5, memory_mb=300)
+        n_adsorbate = self.boxes[relaxed.inputs["geometry"]].n_adsorbate
+        self.boxes[spec.key] = self._box(surface, tuple(place.repeat), n_adsorbate).part(relaxed.settings["index"])
+        return spec
+
     def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
         about = self._surface_cost(relax.level, self.boxes[poses.key].part(index), factor=costs.SURFACE_RELAXATION)
@@ -112,12 +131,7 @@ class SurfacePlanner(MoleculePlanner):
     def surface_energy(self, geometry: Spec, level: str, index: int, label: str, **asked: Any) -> Spec:
         """Energy of a structure; `asked`: further settings of the step (part, ghosts, charges, ...), left out when None."""
         settings = {"index": index} | {key: value for key, value in asked.items() if value is not None}
-        if geometry.key in self.boxes:
-            box = self.boxes[geometry.key].part(index)
-        elif geometry.step == "pose_ensemble":
-            box = self.boxes[geometry.inputs["search 0"]].part(2 + index)
-        else:  # a relaxed one
-            box = self.boxes[geometry.inputs["geometry"]].part(geometry.settings["index"])
+        box = self._box_of(geometry, index)
         if asked.get("part") is not None and not asked.get("ghosts"):
             box = box.part(0 if asked["part"] == "slab" else 1)
         about = self._surface_cost(level, box, factor=1 + costs.FUNCTIONAL * len(asked.get("functionals") or ()))
@@ -133,6 +147,17 @@ class SurfacePlanner(MoleculePlanner):
         """The distinct poses of a search in the order of their energies at a level; `energies` in the search's order."""
         inputs = {"search 0": search} | {f"pose {k + 1}": energy for k, energy in enumerate(energies)}
         return self.add("pose_ensemble", None, {}, inputs, label=label, cost_s=1.0, memory_mb=300)
+
+    def _box_of(self, geometry: Spec, index: int) -> costs.Box:
+        """What structure `index` of a spec holds."""
+        if geometry.step == "thicken":
+            return self.boxes[geometry.key]
+        if geometry.key in self.boxes:
+            return self.boxes[geometry.key].part(index)
+        if geometry.step == "pose_ensemble":
+            first = self.specs[geometry.inputs["pose 1"]]
+            return self._box_of(self.specs[first.inputs["geometry"]], first.settings["index"])
+        return self.boxes[geometry.inputs["geometry"]].part(geometry.settings["index"])  # a relaxed one
 
     def _box(self, surface: str, repeat: tuple[int, ...], n_adsorbate: int) -> costs.Box:
         """Size of a slab's box, of its adsorption box when there is an adsorbate."""

@@ -42,6 +42,8 @@ def _held_with_adsorbate(plan: Plan, slab: str, atoms: Any) -> str:
     """What is held while an adsorbate relaxes on the slab; empty when nothing is adsorbed on it."""
     from crosstalk.structures.description import held
 
+    if any(spec.step == "thicken" and spec.inputs["slab"] == slab for spec in plan.specs.values()):
+        return "all layers below those of the surface that poses relax on"
     poses = {key for key, spec in plan.specs.items() if spec.step == "poses" and spec.inputs["slab"] == slab}
     relaxed = [s for s in plan.specs.values() if s.step == "surface_relax" and s.inputs["geometry"] in poses]
     if not relaxed:

@@ -1,7 +1,7 @@
-"""An adsorbate moved to another model of the same surface: thicker, wider, in a taller box. Pure builders."""
+"""An adsorbate on another model of the same surface: thicker, wider, in a taller box. Pure builders."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,62 @@ def transplant(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Out
     return Outcome(quantities={"n_atoms": len(structures[2])}, structures=structures)
 
 
+def thicken(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
+    """Step `thicken`: a bare slab, molecule or pose that was relaxed on a thin model of a surface, with the layers of a thicker one below it.
+
+    Inputs: geometry (what was relaxed), bare (the thin slab, relaxed), slab (the thick model's primitive slab). Settings: repeat,
+    more_vacuum_angstrom. Atoms keep their places in the plane, and all structures of one surface get the same box. Raises
+    PhysicsFailure ("surface_changed") when the thin slab is not the top of the thick one.
+    """
+    atoms, bare, primitive = (inputs[role].structures[0] for role in ("geometry", "bare", "slab"))
+    more = spec.settings["more_vacuum_angstrom"]
+    whole = bare[bare.get_tags() == 0]
+    below = layers_below(whole, primitive, spec.settings["repeat"])
+    thicker = float(whole.positions[:, 2].min() - below.positions[:, 2].min())
+    mine = atoms.get_tags() == 0
+    if mine.any():
+        _, moved = _apart(atoms.positions[mine] - whole.positions, atoms.cell.array)
+        below.positions += moved.mean(axis=0)
+        atoms = below + atoms
+    cell = inputs["geometry"].structures[0].cell.array.copy()
+    cell[2, 2] += thicker + more
+    atoms.set_cell(cell)
+    atoms.pbc = (True, True, False)
+    atoms.positions[:, 2] += thicker + more / 2
+    return Outcome(quantities={"n_atoms": len(atoms)}, structures=[atoms])
+
+
+def layers_below(thin: Atoms, primitive: Atoms, repeat: Sequence[int]) -> Atoms:
+    """The atoms of the repeated thick slab that the thin one lacks, below it and as far away as in the thick one; tags 0.
+
+    Raises PhysicsFailure ("surface_changed") when an atom of the thin slab has no counterpart at the top of the thick one.
+    """
+    thick = primitive.repeat((*repeat, 1))
+    vector = offset(thin, primitive)
+    matched: dict[int, np.ndarray] = {}
+    for position, symbol in zip(thin.positions + vector, thin.symbols, strict=True):
+        alike = [i for i, other in enumerate(thick.symbols) if other == symbol and i not in matched]
+        lengths, apart = _apart(position - thick.positions[alike], thick.cell.array)
+        if not alike or lengths.min() > SAME_TOP:
+            raise PhysicsFailure("surface_changed", "the thin model of the surface is not the top of the thick one")
+        matched[alike[int(lengths.argmin())]] = apart[int(lengths.argmin())]
+    rest = [i for i in range(len(thick)) if i not in matched]
+    if not rest:
+        raise PhysicsFailure("surface_changed", "the thin model of the surface is as thick as the other one")
+    below = thick[rest]
+    below.positions += np.mean(list(matched.values()), axis=0) - vector
+    below.set_tags(0)
+    return below
+
+
+def _apart(vectors: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (n,) and shortest images (n, 3) of vectors in a cell that is periodic in the plane."""
+    from ase.geometry import find_mic
+
+    shortest, lengths = find_mic(vectors.reshape(-1, 3), cell, pbc=(True, True, False))
+    return lengths, shortest
+
+
 def offset(old: Atoms, new: Atoms) -> np.ndarray:
     """The vector (3,) that lays the top of `old` onto the top of `new`, whose cell is a divisor of the old one's, Angstrom."""
     ours = old[old.positions[:, 2] > old.positions[:, 2].max() - TOP]
@@ -64,17 +120,12 @@ def offset(old: Atoms, new: Atoms) -> np.ndarray:
 
 def _misfit(positions: np.ndarray, symbols: list[str], theirs: Atoms) -> float:
     """Largest distance of a moved atom to the nearest equal one of `theirs`, periodic in the plane; infinite without one."""
-    cell = theirs.cell.array[:2, :2]
-    inverse = np.linalg.inv(cell)
     worst = 0.0
     for position, symbol in zip(positions, symbols, strict=True):
         others = theirs.positions[[s == symbol for s in theirs.symbols]]
         if not len(others):
             return math.inf
-        apart = others - position
-        scaled = apart[:, :2] @ inverse
-        apart[:, :2] = (scaled - np.round(scaled)) @ cell
-        worst = max(worst, float(np.linalg.norm(apart, axis=1).min()))
+        worst = max(worst, float(_apart(others - position, theirs.cell.array)[0].min()))
     return worst
 
 

@@ -37,6 +37,10 @@ class SurfaceBase(Described):
     )
     vacuum_angstrom: Positive = Field(14.0, ge=6.0, description="vacuum above the highest atom, to the next image")
 
+    relax_on: str | None = Field(
+        None,
+        description="surface that lacks lower layers which no bond ties to the rest, e.g. of graphite: poses are searched and relaxed on it, then get the layers below, and energies are this surface's; null: on this one",
+    )
     surface_cell: list[Annotated[list[int], Field(min_length=2, max_length=2)]] | None = Field(
         None,
         min_length=2,
@@ -52,7 +56,7 @@ class SurfaceBase(Described):
 
         Nor is `bulk`: the record of that crystal is an input of the slab.
         """
-        left_out = set(PROSE) | {"conductor", "repeat", "vacuum_angstrom", "bulk"}
+        left_out = set(PROSE) | {"conductor", "repeat", "vacuum_angstrom", "bulk", "relax_on"}
         return self.model_dump(mode="json", exclude=left_out, exclude_none=True)
 
 
