@@ -12,7 +12,7 @@ from ase.neighborlist import neighbor_list
 from crosstalk.config import load
 from crosstalk.config.structures import slab_settings
 from crosstalk.errors import CrosstalkError
-from crosstalk.structures import slabs, valence
+from crosstalk.structures import graphs, poses, slabs, valence
 from crosstalk.structures.description import bulk_density, description
 
 from .test_slabs import bonded, graphite, silica
@@ -80,6 +80,16 @@ def test_a_larger_surface_cell_is_the_same_surface(cell: list[list[int]]) -> Non
     assert many["oh_per_nm2"] == pytest.approx(one["oh_per_nm2"])
     assert np.allclose(large.cell.array[0, 1:], 0) and np.linalg.det(large.cell.array) > 0
     assert sorted(bonded(large)) == sorted(np.tile(bonded(small), times))
+
+
+def test_a_rattled_slab_has_lost_its_symmetry_and_nothing_else() -> None:
+    cell = [[2, 0], [0, 2]]
+    plain, rattled = slabs.build(silica(1, surface_cell=cell)), slabs.build(silica(1, surface_cell=cell, rattle_angstrom=0.05))  # fmt: skip
+    moves = rattled.positions - plain.positions
+    assert 0.03 < moves.std() < 0.07 and abs(moves.mean()) < 0.02
+    assert np.array_equal(rattled.positions, slabs.build(silica(1, surface_cell=cell, rattle_angstrom=0.05)).positions)
+    assert graphs.compare(plain, rattled).status == "ok"
+    assert len(poses.plane_operations(rattled)) == 1 < len(poses.plane_operations(plain))
 
 
 def test_parallel_vectors_are_no_surface_cell() -> None:
@@ -198,12 +208,12 @@ def test_every_silicon_of_stoichiometric_sio_has_two_oxygens_and_two_silicons() 
         assert around == ["O", "O", "Si", "Si"]
     like = bulk.numbers[i] == bulk.numbers[j]
     assert d[like] == pytest.approx(2.37, abs=0.02) and d[~like] == pytest.approx(1.66, abs=0.02)
-    for name, formula in (("sio-hydrogenated-2", "H2O4Si4"), ("sio-hydroxylated-2", "H2O6Si4")):
+    for name, formula in (("sio-hydrogenated-2", "H8O16Si16"), ("sio-hydroxylated-2", "H8O24Si16")):
         slab, settings = surface(name)
         facts = description(slab, settings, 0.0)
         assert facts["formula"] == formula
         assert facts["bulk_density_g_cm3"] == pytest.approx(2.16, abs=0.01)
-        oxygens = "2: 4" if "hydrogenated" in name else "2: 2, 3: 2"  # the silanol's oxygen is a third one
+        oxygens = "2: 16" if "hydrogenated" in name else "2: 8, 3: 8"  # the silanol's oxygen is a third one
         assert facts["by_oxygen"] == f"Si {oxygens}"
 
 

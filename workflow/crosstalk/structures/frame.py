@@ -41,6 +41,16 @@ def finish(symbols: Sequence[str], positions: np.ndarray, plane: np.ndarray) -> 
     return in_box(atoms, VACUUM)
 
 
+def rattled(atoms: Atoms, deviation_angstrom: float) -> Atoms:
+    """Every coordinate displaced at random with that standard deviation, always in the same way.
+
+    Forces on the atoms of a symmetric slab leave its symmetry as it is, also where that is a saddle point.
+    """
+    moved = atoms.copy()
+    moved.rattle(stdev=deviation_angstrom, seed=0)
+    return moved
+
+
 def enlarged(atoms: Atoms, surface_cell: Sequence[Sequence[int]]) -> Atoms:
     """The slab in a larger surface cell, whose two vectors are given in those of the old one: [[m, n], [k, l]].
 

@@ -3,7 +3,7 @@
 Every builder returns a slab with pbc (True, True, False), the surface cell in the xy plane (reduced, first vector along
 x), the third cell vector along z, tags 0, and a minimal vacuum; `in_box` sets the vacuum that a calculation wants.
 What a builder made is then changed by the settings that all builders share (`CHANGES`), in this order: a larger surface
-cell, water taken off, atoms added.
+cell, water taken off, atoms added, all atoms displaced a little.
 """
 
 import math
@@ -22,7 +22,7 @@ from crosstalk.record import Outcome
 from crosstalk.structures.cleavage import cleaved_crystal
 from crosstalk.structures.crystals import cut_from
 from crosstalk.structures.dehydroxylation import dehydroxylated
-from crosstalk.structures.frame import ANGSTROM2_PER_NM2, BOND_FACTOR, VACUUM, area, enlarged, finish, in_box
+from crosstalk.structures.frame import ANGSTROM2_PER_NM2, BOND_FACTOR, VACUUM, area, enlarged, finish, in_box, rattled
 from crosstalk.structures.graphite import graphite_basal, graphite_edge
 from crosstalk.structures.insertion import inserted
 
@@ -37,6 +37,7 @@ CHANGES: dict[str, Callable[[Atoms, Any], Atoms]] = {
     "surface_cell": enlarged,
     "dehydroxylation": lambda atoms, how: dehydroxylated(atoms, **how),
     "insertion": lambda atoms, what: inserted(atoms, **what),
+    "rattle_angstrom": rattled,
 }
 
 

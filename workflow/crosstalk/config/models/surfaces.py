@@ -50,6 +50,11 @@ class SurfaceBase(Described):
     )
     dehydroxylation: Dehydroxylation | None = Field(None, description="take water off; null: as built")
     insertion: Insertion | None = Field(None, description="put atoms in; null: none")
+    rattle_angstrom: Positive | None = Field(
+        None,
+        le=0.2,
+        description="standard deviation of displacements of all atoms, always the same ones: a symmetric slab that is a saddle point relaxes away from it; null: none",
+    )
 
     def builder_settings(self) -> dict[str, Any]:
         """What the slab builder needs: the primitive slab's identity. Keys that are null are no part of it.
