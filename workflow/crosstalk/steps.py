@@ -125,7 +125,7 @@ _STEPS = [
          ("engines.gpaw_bulk", "engines.gpaw", "structures.crystals", "structures.frame")),
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw_relax:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
          ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", *_DESCENT, "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
-    Step("poses", "place_adsorbates", 1, dict.fromkeys(("xtb", "ase"), "crosstalk.engines.xtb_surfaces:poses"),
+    Step("poses", "place_adsorbates", 2, dict.fromkeys(("xtb", "ase"), "crosstalk.engines.xtb_surfaces:poses"),
          ("engines.xtb", "engines.xtb_surfaces", "engines.surface_hessian", "structures.rotor", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
     Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
          ("structures.transplants", "structures.poses")),

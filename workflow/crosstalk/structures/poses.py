@@ -1,8 +1,8 @@
 """Start poses of an adsorbate on a slab: site x facing group x azimuth x conformer, and which of them are the same.
 
 Start number i depends on the seed and on i alone, never on how many starts there are: adding starts changes no earlier
-one. Facings are gone through in turn, the site moves on with every start, azimuth and tilt come from the start's own
-random stream. Slab atoms carry tag 0, adsorbate atoms tag 1. Lengths in Angstrom.
+one. Facings are gone through in turn, then the next conformer's, the site moves on with every start and every round of facings, azimuth
+and tilt come from the start's own random stream. Slab atoms carry tag 0, adsorbate atoms tag 1. Lengths in Angstrom.
 """
 
 import hashlib
@@ -132,11 +132,11 @@ def start(
 ) -> Start:
     """Start pose number `index` (from 0) on the repeated slab. Raises CrosstalkError for a repeat too small for it."""
     random = stream(seed, index)
-    chosen = int(random.integers(len(conformers))) if index % 2 else 0
+    n_ways, places = len(facings(conformers[0])), sites(slab)
+    chosen = index // n_ways % len(conformers)
     molecule = conformers[chosen]
-    ways, places = facings(molecule), sites(slab)
-    facing = ways[index % len(ways)]
-    kind, point = places[(index + index // len(ways)) % len(places)]
+    facing = facings(molecule)[index % n_ways]
+    kind, point = places[(index + index // n_ways) % len(places)]
     turned = _turn(molecule.positions, facing, random)
     bare = slab.repeat((int(repeat[0]), int(repeat[1]), 1))
     bare.set_tags(0)
