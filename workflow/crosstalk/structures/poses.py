@@ -135,7 +135,8 @@ def start(
     n_ways, places = len(facings(conformers[0])), sites(slab)
     chosen = index // n_ways % len(conformers)
     molecule = conformers[chosen]
-    facing = facings(molecule)[index % n_ways]
+    ways = facings(molecule)  # may be fewer or more in another shape
+    facing = ways[index % n_ways % len(ways)]
     kind, point = places[(index + index // n_ways) % len(places)]
     turned = _turn(molecule.positions, facing, random)
     bare = slab.repeat((int(repeat[0]), int(repeat[1]), 1))
