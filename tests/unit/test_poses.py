@@ -30,6 +30,19 @@ def test_the_seed_changes_the_starts_and_nothing_else_does() -> None:
     assert not np.allclose(starts(3)[2].atoms.positions, starts(3, seed=8)[2].atoms.positions)
 
 
+@pytest.mark.parametrize("slab", [GRAPHENE, BILAYER], ids=["three sites", "four sites"])
+def test_every_facing_meets_every_conformer_then_every_site(slab) -> None:
+    other = ACID.copy()
+    other.rattle(0.02, seed=1)
+    shapes, n_ways, n_sites = [ACID, other], len(poses.facings(ACID)), len(poses.sites(slab))
+    found = [poses.start(i, slab, [4, 4], shapes, 7, 2.2) for i in range(2 * n_ways * n_sites)]
+    assert len({(s.facing, s.conformer) for s in found[: 2 * n_ways]}) == 2 * n_ways
+    kinds = [kind for kind, _ in poses.sites(slab)]
+    for shape in (0, 1):
+        for facing in {s.facing for s in found}:
+            assert sorted(s.site for s in found if (s.conformer, s.facing) == (shape, facing)) == sorted(kinds)
+
+
 def test_sites_of_graphene_are_its_three() -> None:
     assert [kind for kind, _ in poses.sites(GRAPHENE)] == ["top", "bridge", "hollow"]
     # In the second layer's field the two atoms of the first differ.

@@ -1,8 +1,8 @@
 """Start poses of an adsorbate on a slab: site x facing group x azimuth x conformer, and which of them are the same.
 
 Start number i depends on the seed and on i alone, never on how many starts there are: adding starts changes no earlier
-one. Facings are gone through in turn, then the next conformer's, the site moves on with every start and every round of facings, azimuth
-and tilt come from the start's own random stream. Slab atoms carry tag 0, adsorbate atoms tag 1. Lengths in Angstrom.
+one. Facings are gone through in turn, then the next conformer's, and so on over all sites; azimuth and tilt come from the
+start's own random stream. Slab atoms carry tag 0, adsorbate atoms tag 1. Lengths in Angstrom.
 """
 
 import hashlib
@@ -132,12 +132,13 @@ def start(
 ) -> Start:
     """Start pose number `index` (from 0) on the repeated slab. Raises CrosstalkError for a repeat too small for it."""
     random = stream(seed, index)
-    n_ways, places = len(facings(conformers[0])), sites(slab)
-    chosen = index // n_ways % len(conformers)
+    places = sites(slab)
+    turn, way = divmod(index, len(facings(conformers[0])))
+    moved, chosen = divmod(turn, len(conformers))
     molecule = conformers[chosen]
     ways = facings(molecule)  # may be fewer or more in another shape
-    facing = ways[index % n_ways % len(ways)]
-    kind, point = places[(index + index // n_ways) % len(places)]
+    facing = ways[way % len(ways)]
+    kind, point = places[(way + moved + chosen) % len(places)]
     turned = _turn(molecule.positions, facing, random)
     bare = slab.repeat((int(repeat[0]), int(repeat[1]), 1))
     bare.set_tags(0)
