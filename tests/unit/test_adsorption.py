@@ -206,6 +206,14 @@ def test_every_pose_is_kept_and_shown(planned, tmp_path, ends, best, poses):
     assert (found["e_ads_ev"] is not None) == bool(usable)
 
 
+@pytest.mark.parametrize(("status", "expected"), [("missing", "missing"), ("not_converged", "ok")])
+def test_a_pose_that_is_not_computed_yet_may_be_lower(planned, tmp_path, status, expected):
+    chosen = entry(planned, "adsorption", surface="sheet", level="beef")
+    found = row(chosen, tmp_path, WHOLE | {"ensemble": outcome(**MINIMA), "pose 3": outcome(status, "told why")})
+    assert found["e_ads_ev"] == pytest.approx(-1.0) and found["status"] == expected
+    assert "pose 3: " in found["reason"]
+
+
 def test_a_filter_that_did_not_converge_is_unconverged(tmp_path):
     unrelaxed = {"geometry": None, "decompose": [], "charges": None, "levels": ["pw"]}
     changes = {"levels": {"tiers": {"films": {"observables": {"adsorption": unrelaxed}}}}}

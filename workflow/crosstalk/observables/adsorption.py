@@ -174,8 +174,12 @@ class Adsorption(Observable):
             row["geometry_flag"] = f"{row['geometry_flag']} {REFERENCE}".strip()
         if "modes" in records and records["modes"].usable:
             row["g_ads_ev"] = energies[best] + adsorption_correction(records["modes"].quantities)
-        # Poses that do not exist are no failure as long as one does; those that failed are named.
-        lost = {r for r in _needed(records, energies) if r.startswith("pose ") and not records[r].usable}
+        # Poses that do not exist are no failure as long as one does; those that failed are named; those not computed yet may be lower.
+        lost = {
+            role
+            for role, record in _needed(records, energies).items()
+            if role.startswith("pose ") and not record.usable and record.status != "missing"
+        }
         row = close(row, self.columns, {r: its for r, its in _needed(records, energies).items() if r not in lost}, best)
         row["reason"] = "; ".join(filter(None, [row["reason"], *(f"{r}: {records[r].status}" for r in sorted(lost))]))
         return row
