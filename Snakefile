@@ -9,6 +9,8 @@ from crosstalk.campaign import hush, open_campaign
 
 hush("snakemake.logging")
 CAMPAIGN = open_campaign(config, workflow.basedir)
+if workflow.is_main_process:
+    CAMPAIGN.forget_lost()
 
 
 wildcard_constraints:

@@ -68,10 +68,12 @@ class Campaign:
         self.fresh = fresh
         self.folder = Path("results", self.name)
         self.progress = Progress(self.folder / "progress.log")
-        self._forget_lost()
 
-    def _forget_lost(self) -> None:
-        """Take away the marks of finished jobs whose records are gone: somebody deleted them to have them computed again."""
+    def forget_lost(self) -> None:
+        """Take away the marks of finished jobs whose records are gone: somebody deleted them to have them computed again.
+
+        Only before a run: on a cluster's nodes a mark may be seen before its records.
+        """
         store = Store("results", tuple(self.published))
         for mark, job in zip(map(Path, self.all_jobs()), self.jobs.values(), strict=True):
             if mark.exists() and not all(store.holds(spec) for spec in job.specs):

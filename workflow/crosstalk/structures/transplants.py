@@ -79,8 +79,10 @@ def layers_below(thin: Atoms, primitive: Atoms, repeat: Sequence[int]) -> Atoms:
     matched: dict[int, np.ndarray] = {}
     for position, symbol in zip(thin.positions + vector, thin.symbols, strict=True):
         alike = [i for i, other in enumerate(thick.symbols) if other == symbol and i not in matched]
-        lengths, apart = _apart(position - thick.positions[alike], thick.cell.array)
-        if not alike or lengths.min() > SAME_TOP:
+        lengths, apart = (
+            _apart(position - thick.positions[alike], thick.cell.array) if alike else (np.array([np.inf]), None)
+        )
+        if apart is None or lengths.min() > SAME_TOP:
             raise PhysicsFailure("surface_changed", "the thin model of the surface is not the top of the thick one")
         matched[alike[int(lengths.argmin())]] = apart[int(lengths.argmin())]
     rest = [i for i in range(len(thick)) if i not in matched]
