@@ -17,15 +17,15 @@ BIN = Path(sys.executable).parent
 @dataclass
 class Workplace:
     folder: Path
+    profile: str = "default"
 
     def command(self, *arguments: str, engine: str = "fake") -> list[str]:
         fixed = [
             "--snakefile",
             str(ROOT / "Snakefile"),
             "--profile",
-            str(ROOT / "workflow/profiles/default"),
-            "--cores",
-            "2",
+            str(ROOT / "workflow/profiles" / self.profile),
+            *(["--cores", "2"] if self.profile == "default" else []),
         ]
         options = ["--config", *(["engine=fake"] if engine == "fake" else [])]
         given = list(arguments)
