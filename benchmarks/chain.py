@@ -46,7 +46,7 @@ def ours(names: list[str]) -> None:
         del tier["thermochemistry"]
         tier["observables"]["frontier"] = {"levels": [LEVEL], "ionisation": []}
         (folder / "config/levels.yaml").write_text(yaml.safe_dump(levels))
-        wall = timed(folder, engine="real")
+        wall, _ = timed(folder, engine="real")
         spent: dict[str, float] = {}
         for path in (folder / "results/records").rglob("*.cost.json"):
             label = json.loads(path.with_name(path.name.replace(".cost", "")).read_text())["spec"]["label"]
