@@ -43,6 +43,21 @@ def test_every_facing_meets_every_conformer_then_every_site(slab) -> None:
             assert sorted(s.site for s in found if (s.conformer, s.facing) == (shape, facing)) == sorted(kinds)
 
 
+def test_the_first_starts_lie_all_over_a_slab_without_symmetry() -> None:
+    slab = slabs.graphite_basal(2.46, 3.35, 1).repeat((3, 3, 1))
+    slab.rattle(0.2, seed=1)
+    n_sites = len(poses.sites(slab))
+    assert n_sites > 2 * poses.FEW * len(poses.facings(ACID)), "what this test is about"
+    found = [poses.start(i, slab, [1, 1], [ACID], 7, 2.2) for i in range(n_sites // 2)]
+    assert {s.site for s in found} == {"top", "bridge", "hollow"}
+    assert len({(s.facing, s.site) for s in found}) > 2 * len({s.facing for s in found}), (
+        "facings meet several kinds of site"
+    )
+    places = [s.atoms.positions[s.atoms.get_tags() == 1].mean(axis=0)[:2] @ np.linalg.inv(slab.cell.array[:2, :2]) for s in found]  # fmt: skip
+    quarters = {tuple(np.floor(np.mod(place, 1.0) * 2).astype(int)) for place in places}
+    assert len(quarters) == 4, "every quarter of the cell"
+
+
 def test_sites_of_graphene_are_its_three() -> None:
     assert [kind for kind, _ in poses.sites(GRAPHENE)] == ["top", "bridge", "hollow"]
     # In the second layer's field the two atoms of the first differ.

@@ -1,8 +1,9 @@
 """Start poses of an adsorbate on a slab: site x facing group x azimuth x conformer, and which of them are the same.
 
 Start number i depends on the seed and on i alone, never on how many starts there are: adding starts changes no earlier
-one. Facings are gone through in turn, then the next conformer's, and so on over all sites; azimuth and tilt come from the
-start's own random stream. Slab atoms carry tag 0, adsorbate atoms tag 1. Lengths in Angstrom.
+one. Facings are gone through in turn, then the next conformer's, and so on over all sites; many sites (a slab without
+symmetry) are gone through start by start, in strides, so that any few starts lie all over the cell. Azimuth and tilt come
+from the start's own random stream. Slab atoms carry tag 0, adsorbate atoms tag 1. Lengths in Angstrom.
 """
 
 import hashlib
@@ -34,6 +35,8 @@ TILT = 10.0
 #: A facing atom nearer to the middle of the molecule than this points nowhere.
 CENTRAL = 0.8
 LIFT = 0.1
+#: Sites are few when there are at most so many for each facing.
+FEW = 2
 
 
 @dataclass(frozen=True)
@@ -133,12 +136,14 @@ def start(
     """Start pose number `index` (from 0) on the repeated slab. Raises CrosstalkError for a repeat too small for it."""
     random = stream(seed, index)
     places = sites(slab)
-    turn, way = divmod(index, len(facings(conformers[0])))
+    n_ways = len(facings(conformers[0]))
+    turn, way = divmod(index, n_ways)
     moved, chosen = divmod(turn, len(conformers))
     molecule = conformers[chosen]
     ways = facings(molecule)  # may be fewer or more in another shape
     facing = ways[way % len(ways)]
-    kind, point = places[(way + moved + chosen) % len(places)]
+    few = len(places) <= FEW * n_ways
+    kind, point = places[(way + moved + chosen if few else index * _stride(len(places))) % len(places)]
     turned = _turn(molecule.positions, facing, random)
     bare = slab.repeat((int(repeat[0]), int(repeat[1]), 1))
     bare.set_tags(0)
@@ -173,6 +178,12 @@ def boxed(bare: Atoms, molecule: Atoms, poses: Sequence[Atoms], vacuum_angstrom:
             moved.positions[:, 2] += vacuum_angstrom / 2 - low
         result.append(moved)
     return result
+
+
+def _stride(count: int) -> int:
+    """Step with which `count` things are all visited, each far from the ones before: coprime, next to the golden section."""
+    golden = count * (math.sqrt(5) - 1) / 2
+    return min((s for s in range(1, count + 1) if math.gcd(s, count) == 1), key=lambda s: abs(s - golden))
 
 
 # -- geometry ----------------------------------------------------------------------------------------------------
