@@ -289,6 +289,14 @@ def test_both_sides_and_the_step_between_them(planned, tmp_path, lower, sides):
         assert (found["work_function_flag"] or "") == ("" if name == "sheet" else "mid-gap")
 
 
+def test_a_slab_without_a_gap_has_a_work_function_whatever_the_config_expects(planned, tmp_path):
+    for gap, flag in ((0.0, ""), (0.05, ""), (0.3, "mid-gap")):
+        values = {"vbm_ev": -4.0 - gap, "cbm_ev": -4.0, "gap_ev": gap, "energy_ev": 0.0, "work_function_ev": 4.0, "work_function_bottom_ev": 4.0}  # fmt: skip
+        found = row(entry(planned, "surfaces", surface="pair"), tmp_path / str(gap), {"levels": outcome(**values)})
+        assert (found["work_function_flag"] or "") == flag
+        assert flag or found["work_function_ev"] == 4.0
+
+
 def test_a_sloping_plateau_marks_the_row(planned, tmp_path):
     sloped = outcome(**EDGES, work_function_ev=5.0, work_function_bottom_ev=5.0, missed="vacuum_flat_bottom")
     found = row(entry(planned, "surfaces", surface="sheet"), tmp_path, {"levels": sloped})

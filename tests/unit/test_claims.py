@@ -144,7 +144,7 @@ def test_a_column_that_the_claim_forgot_still_separates():
     assert {c.place for c in found.comparisons} == {"l1 (gas)", "l2 (gas)", "l1 (wet)", "l2 (wet)"}
 
 
-def test_flagged_rows_are_no_evidence_and_gated_ones_are_marked():
+def test_flagged_and_gated_rows_are_no_evidence():
     rows = table(CLEAR)["frontier"]
     flagged = [r | {"lumo_flag": "unbound" if (r["species"], r["level"]) == ("C", "l1") else ""} for r in rows]
     found = claims.judge("x", {"frontier": flagged}, config(flag="lumo_flag"))
@@ -155,7 +155,16 @@ def test_flagged_rows_are_no_evidence_and_gated_ones_are_marked():
     nothing = claims.judge("x", {"frontier": every}, config(flag="lumo_flag"))
     assert nothing.verdict == "not computable" and "no evidence" in nothing.evidence
     gated = [r | {"status": "gated"} if r["species"] == "B" else r for r in rows]
-    assert "B missed a gate" in claims.judge("x", {"frontier": gated}, config()).evidence
+    doubted = claims.judge("x", {"frontier": gated}, config())
+    assert "B missed a gate" in doubted.evidence and doubted.verdict == "not computable"
+    assert {c.outcome for c in doubted.comparisons} == {"flagged"}
+
+
+def test_a_row_that_is_not_complete_is_not_available():
+    rows = table(CLEAR)["frontier"]
+    lowest_so_far = [r | {"status": "missing"} if r["species"] == "B" else r for r in rows]
+    found = claims.judge("x", {"frontier": lowest_so_far}, config())
+    assert {c.outcome for c in found.comparisons} == {"not available"} and "B: not computed yet" in found.evidence
 
 
 def test_groups_stand_for_what_the_campaign_computes_and_names_for_themselves():

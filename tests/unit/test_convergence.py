@@ -55,6 +55,15 @@ def test_a_scan_of_nothing_is_refused_at_the_door(config_dir, edit, scan, words)
     assert all(word in str(error.value) for word in words)
 
 
+def test_a_model_that_cannot_be_built_is_named_at_the_door(config_dir, edit):
+    from crosstalk.errors import ConfigError
+
+    edit("config", "campaigns.convergence.observables.convergence", {"adsorbates": ["EC"], "surfaces": ["silica-lithiated-2"]})  # fmt: skip
+    with pytest.raises(ConfigError) as error:
+        load(config_dir)
+    assert all("silica-lithiated-2' with layers" in problem for problem in error.value.problems)
+
+
 def test_the_figure_has_a_panel_for_each_setting(plan, tmp_path):
     from crosstalk.reporting import plots
 

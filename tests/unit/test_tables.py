@@ -12,7 +12,7 @@ from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.observables.base import Entry, observables
 from crosstalk.plan import Plan
-from crosstalk.record import Gate, Outcome, Store
+from crosstalk.record import Gate, Outcome, Record, Store
 from crosstalk.reporting import database, references, spent, summary, tables
 from crosstalk.spec import Spec
 from crosstalk.units import KCAL_MOL_EV
@@ -108,6 +108,27 @@ def test_a_failed_record_costs_its_own_number_only(tmp_path):
     assert failed["homo_ev"] is not None
     assert failed["ip_vertical_ev"] is None
     assert (failed["status"], failed["reason"]) == ("not_converged", "cation: no luck")
+
+
+def test_what_a_search_missed_marks_every_number_that_comes_from_it(tmp_path):
+    plan, store = campaign(), Store(tmp_path)
+    fill(plan, store)
+    search = next(s for s in plan.specs.values() if s.step == "conformers" and s.label == "W")
+    gate = Gate("search_saturated", False, 4, 15, "starts without a new minimum")
+    store.save(search, Outcome(quantities={"energy_ev": -100.0}, structures=[WATER], gates=[gate]), {}, {})
+    marked, clean = tables.rows(plan, store)["frontier"]
+    assert marked["status"] == "gated" and marked["homo_ev"] is not None
+    assert marked["gates"].count("conformers of W: search_saturated MISSED") == 1, (
+        "said once, though two numbers need it"
+    )
+    assert clean["status"] == "ok" and "search_saturated" not in clean["gates"]
+
+
+def test_an_ion_that_may_change_its_bonds_casts_no_doubt():
+    gates = (Gate("connectivity", False, "dissociated: now HO + H", "kept"), Gate("spin", False, 0.9, 0.1))
+    for rule, faults in (("reported", ["spin"]), ("kept", ["connectivity", "spin"])):
+        record = Record(spec("molecule_relax", "W", connectivity=rule), "gated", "", {}, gates, (), {}, {})
+        assert [gate.name for gate in record.faults] == faults and len(record.missed) == 2
 
 
 def test_csv_numbers_are_the_rows_numbers_and_bytes_are_stable(tmp_path):

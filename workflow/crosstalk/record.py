@@ -86,6 +86,8 @@ class Record:
     rungs: tuple[str, ...]
     artefacts: Mapping[str, Mapping[str, str]]
     versions: Mapping[str, str]
+    #: Not stored: faults of what this record was computed from, key -> text; tables fill it in.
+    inherited: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def usable(self) -> bool:
@@ -94,6 +96,12 @@ class Record:
     @property
     def missed(self) -> list[Gate]:
         return [gate for gate in self.gates if not gate.passed]
+
+    @property
+    def faults(self) -> list[Gate]:
+        """Missed gates that cast doubt on the numbers. Bonds of an ion that may change as they like say what it became."""
+        free = self.spec.settings.get("connectivity") == "reported"
+        return [gate for gate in self.missed if not (free and gate.name == "connectivity")]
 
     def likeness(self) -> dict[str, Any]:
         """What must agree on both sides of a minus sign."""

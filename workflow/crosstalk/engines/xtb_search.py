@@ -31,6 +31,8 @@ POLISH = 0.05
 #: A saddle point is left by moving the atom that moves most by this much (Angstrom), at most so many times.
 PUSH_ANGSTROM = 0.15
 MAX_PUSHES = 3
+#: A search with a patience goes on to so many times its starts while new minima come.
+EXTENSION = 5
 #: File of relaxed structures in the work folder.
 NOTES = "relaxed.jsonl"
 
@@ -45,7 +47,7 @@ class _Task:
     symbols   chemical symbols of a structure
     build     starting structure by its number
     enough    starts that are taken at least; all of them where the settings name no patience
-    limit     starts that are taken at most
+    limit     starts that are taken at most; with a patience EXTENSION times as many
     bonds     covalent bonds that must be kept
     lost      what else came apart in a relaxed structure, as text; empty when nothing
     mol       for comparing minima; None for a given geometry, which leads to one minimum
@@ -164,7 +166,8 @@ class _Search:
         """Relax starts in their order. Returns how many of the last ones found nothing new (with a patience)."""
         patience, idle = self.sampling.get("patience"), 0
         known: list[_Minimum] = []
-        while self.n_starts < (self.task.limit if patience else self.task.enough):
+        most = self.task.limit * (EXTENSION if self.task.limit > 1 else 1) if patience else self.task.enough
+        while self.n_starts < most:
             start = self.n_starts
             self.n_starts += 1
             idle += 1

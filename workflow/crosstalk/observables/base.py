@@ -90,15 +90,21 @@ def numeric(columns: Sequence[str]) -> list[str]:
 
 
 def close(row: Row, columns: Sequence[str], records: Mapping[str, Record], main: str) -> Row:
-    """Complete a row: missing numbers None, status and reason of the worst record, missed gates, the main record's key."""
+    """Complete a row: missing numbers None, status and reason of the worst record, missed gates, the main record's key.
+
+    Gates that were missed by what the records were computed from count like their own.
+    """
     status, reason = "ok", ""
     for role, record in records.items():
         if not record.usable:
             status, reason = record.status, f"{role}: {record.reason or record.status}"
             break
-        if record.status == "gated":
+        if record.faults or record.inherited:
             status = "gated"
     missed = [f"{role}: {gate}" for role, record in records.items() for gate in record.missed]
+    own = {record.spec.key for record in records.values()}
+    above = {key: text for record in records.values() for key, text in record.inherited.items() if key not in own}
+    missed += above.values()
     rungs = [f"{role}: {' > '.join(record.rungs)}" for role, record in records.items() if len(record.rungs) > 1]
     closing = {
         "status": status,

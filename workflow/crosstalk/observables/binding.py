@@ -78,7 +78,11 @@ class Binding(Observable):
             difference = [(1, records["ion"]), (1, records["remainder"]), (-1, records["whole"])]
             row["e_bind_ev"] = combine("energy_ev", difference)
             row["e_bind_kcal_mol"] = units.ev_to_kcal_mol(row["e_bind_ev"])
-            if all("dispersion_ev" in r.quantities for _, r in difference):
+            # A functional that carries its own dispersion (VV10) does not tell it apart.
+            if all(
+                "dispersion_ev" in r.quantities and (r.spec.settings["level"] or {}).get("dispersion")
+                for _, r in difference
+            ):
                 row["e_bind_dispersion_ev"] = combine("dispersion_ev", difference)
         fragments = ("remainder in place", "remainder with ghosts", "ion with ghosts")
         if all(role in records for role in fragments) and usable(records, "ion", "remainder", *fragments):

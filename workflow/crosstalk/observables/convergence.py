@@ -1,11 +1,13 @@
 """How an adsorption energy changes with each setting of the calculation, one at a time, all else as in the campaign."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from crosstalk.config.models import Count, GpawLevel, Model, Positive
+from crosstalk.config.structures import slab_facts
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.quantities import combine
 from crosstalk.spec import Spec
@@ -102,7 +104,19 @@ class Convergence(Observable):
         asked = [name for name in (*OF_LEVEL, *OF_SURFACE) if getattr(settings, name)]
         if not asked:
             return [f"nothing is varied; allowed: {', '.join((*OF_LEVEL, *OF_SURFACE))}"]
-        return [f"repeat: {value} is no pair of numbers" for value in settings.repeat if len(value) != 2]
+        pairs = [f"repeat: {value} is no pair of numbers" for value in settings.repeat if len(value) != 2]
+        return pairs or self._unbuildable(config, settings, subjects)
+
+    @staticmethod
+    def _unbuildable(config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
+        """Other models of the campaign's surfaces that cannot be built."""
+        found = []
+        for name, setting in product(subjects["surfaces"], OF_SURFACE):
+            place = config.surfaces[name]
+            for value in getattr(settings, setting) if hasattr(place, setting) else []:
+                if problem := slab_facts(config, place.model_copy(update={setting: value}))["problem"]:
+                    found.append(f"surface '{name}' with {setting} {value}: {problem}")
+        return found
 
 
 OBSERVABLE = Convergence()

@@ -75,7 +75,8 @@ class Redox(Observable):
         "partner_level say). potential_v against Li/Li+: "
         "free energy to oxidise, or free energy released by reduction, per electron, minus li_reference_v; in a continuum at 1 mol/l. "
         "mechanism 'direct': the ion keeps the bonds of the neutral; 'coupled': it fell apart or an atom moved, and the potential is that of "
-        "oxidation or reduction to the product named. partner_spin: unpaired electrons on the partner; beyond half an electron it is the partner "
+        "oxidation or reduction to the product named. An attachment in the gas phase that is not bound is flagged 'unbound' and depends on the basis alone. "
+        "partner_spin: unpaired electrons on the partner; beyond half an electron it is the partner "
         "that was oxidised or reduced, and the row is flagged. max_force: left in the relaxed ion. thermal: whose vibrations the free energies have."
     )
 
@@ -162,6 +163,8 @@ class Redox(Observable):
             row["mechanism"], row["product"] = became(records["relaxed"], *last)
             row["partner_spin"] = records["after"].quantities.get("partner_spin")
             row["max_force_ev_per_angstrom"] = records["relaxed"].quantities.get("max_force_ev_per_angstrom")
+            if not facts["solution"] and sign < 0 and min(row["adiabatic_ev"], row.get("vertical_ev") or 0.0) < 0:
+                row["mechanism_flag"] = "unbound: without a continuum the electron leaves"
             if abs(row["partner_spin"] or 0.0) > ELSEWHERE:
                 row["mechanism_flag"] = f"the partner was {'oxidised' if sign > 0 else 'reduced'}"
             if facts["solution"]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Vacuum levels of the two sides further apart than this make a slab asymmetric; eV.
 ASYMMETRIC = 0.05
+#: A slab with a smaller gap than this has a Fermi level of its own, whatever the config expects of it (lithium makes metals of oxides); eV.
+GAPLESS = 0.1
 
 
 class Settings(Model):
@@ -33,7 +35,7 @@ class WorkFunction(Observable):
     sign = (
         "Vacuum level minus Fermi level, from the electrostatic potential on each side of the slab; band edges against the vacuum of the upper "
         "side (negative = below; against the lower one: plus vacuum_step). vacuum_step: vacuum level above minus below, 'asymmetric' from "
-        f"{ASYMMETRIC} eV on. For an insulator the Fermi level is arbitrary: its 'work function' is the mid-gap and flagged 'mid-gap'. "
+        f"{ASYMMETRIC} eV on. For an insulator the Fermi level is arbitrary: its 'work function' is the mid-gap and flagged 'mid-gap', unless the gap is below {GAPLESS} eV. "
         "The slope of each plateau is a gate."
     )
 
@@ -75,7 +77,8 @@ def _against_the_vacuum(quantities: Mapping[str, Any], conductor: bool) -> Row:
     if upper is not None and lower is not None:
         row["vacuum_step_ev"] = upper - lower
         row["sides"] = "asymmetric" if abs(upper - lower) > ASYMMETRIC else "alike"
-    if conductor:
+    gap = row["gap_ev"]
+    if conductor or (gap is not None and gap < GAPLESS):
         return row
     row["work_function_flag"] = "mid-gap"
     if upper is not None and vbm is not None and cbm is not None:

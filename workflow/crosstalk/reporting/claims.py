@@ -187,9 +187,11 @@ def _compare(
     if not others and claim.threshold is None:
         return Comparison(place, _name(subject), NOT_AVAILABLE, "nothing to compare with")
     found = [(member, [r for r in rows if _is(r, member)]) for member in (subject, *others)]
-    lacking = [
-        _lack(member, its, quantity) for member, its in found if not its or any(r.get(quantity) is None for r in its)
-    ]
+
+    def incomplete(row: Row) -> bool:
+        return row.get(quantity) is None or row.get("status") == "missing"  # the lowest of poses that are not all there
+
+    lacking = [_lack(member, its, quantity) for member, its in found if not its or any(map(incomplete, its))]
     if lacking:
         return Comparison(place, _name(subject), NOT_AVAILABLE, "; ".join(lacking))
     (_, mine), *theirs = found
@@ -210,10 +212,11 @@ def _compare(
     flags = [
         f"{_name(member)} {r[claim.flag]}" for member, its in found for r in its if claim.flag and r.get(claim.flag)
     ]
-    missed = [f"{_name(member)} missed a gate" for member, its in found for r in its if r.get("status") == "gated"]
-    why = ", ".join([*flags, *missed])
+    flags += [f"{_name(member)} missed a gate" for member, its in found for r in its if r.get("status") == "gated"]
     found_outcome = FLAGGED if flags else outcome
-    return Comparison(place, _name(subject), found_outcome, why, value, other, other_value, margin, *bar, ensemble)
+    return Comparison(
+        place, _name(subject), found_outcome, ", ".join(flags), value, other, other_value, margin, *bar, ensemble
+    )
 
 
 def _rankings(claim: m.Claim, rows: Sequence[Row]) -> Iterator[Comparison]:
@@ -231,6 +234,7 @@ def _rankings(claim: m.Claim, rows: Sequence[Row]) -> Iterator[Comparison]:
             places.setdefault(tuple(str(row[column]) for column in within), {})[row["species"]] = row
     for place, here in places.items():
         there = [name for name in order if name in here and here[name].get(quantity) is not None]
+        doubtful = [f"{name} missed a gate" for name in there if here[name].get("status") == "gated"]
         where = f"{place[0]} ({', '.join(place[1:])})" if place[1:] else place[0]
         lacking = [name for name in order if name not in there]
         if len(there) < 3:
@@ -240,7 +244,8 @@ def _rankings(claim: m.Claim, rows: Sequence[Row]) -> Iterator[Comparison]:
         coefficient = float(spearmanr(range(len(there)), values).statistic)
         outcome = HOLDS if coefficient > 0.999 else CONTRADICTED if coefficient <= 0 else UNDECIDED
         ours = " < ".join(name for _, name in sorted(zip(values, there, strict=True)))
-        why = f"ours: {ours}" + (f"; without {', '.join(lacking)}" if lacking else "")
+        outcome = FLAGGED if doubtful else outcome
+        why = "; ".join([f"ours: {ours}", *([f"without {', '.join(lacking)}"] if lacking else []), *doubtful])
         yield Comparison(where, "order", outcome, why, coefficient, "1", 1.0, coefficient - 1.0)
 
 
@@ -248,7 +253,7 @@ def _lack(member: Mapping[str, str], rows: Sequence[Row], quantity: str) -> str:
     """Why a member has no number."""
     if not rows:
         return f"{_name(member)}: not in this campaign"
-    empty = next(r for r in rows if r.get(quantity) is None)
+    empty = next(r for r in rows if r.get(quantity) is None or r.get("status") == "missing")
     status, reason = str(empty.get("status") or "no number").replace("_", " "), str(empty.get("reason") or "")
     if status in ("ok", "gated"):
         return f"{_name(member)}: not asked for at this level"
@@ -316,6 +321,8 @@ def _sentence(claim: m.Claim, c: Comparison) -> str:
             if c.outcome == HOLDS
             else "no correlation"
             if c.outcome == CONTRADICTED
+            else WORDS[FLAGGED]
+            if c.outcome == FLAGGED
             else "partly the same order"
         )
         return f"{c.place}: Spearman's coefficient {c.value:.2f}, {word} ({c.why})"

@@ -31,7 +31,7 @@ def _rows(name: str, reference: m.Reference, rows: Mapping[str, Sequence[Row]], 
     for row in rows.get(reference.table, ()):
         if not matches(row, reference.where, config):
             continue
-        ours = row.get(reference.quantity)
+        ours = row.get(reference.quantity) if row.get("status") != "missing" else None
         yield {
             "reference": name,
             "subject": ", ".join(str(row[column]) for column in NAMING if column != "level" and column in row),

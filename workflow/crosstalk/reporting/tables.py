@@ -7,6 +7,7 @@ time: in the middle of a run, and after a job that broke.
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,20 @@ def reader(plan: Plan, store: Store) -> Read:
 
     def read(spec: Spec) -> Record:
         if spec.key not in seen:
-            seen[spec.key] = store.find(spec) or Record(spec, "missing", reason(spec), {}, (), (), {}, {})
+            found = store.find(spec) or Record(spec, "missing", reason(spec), {}, (), (), {}, {})
+            seen[spec.key] = replace(found, inherited=inherited(spec))
         return seen[spec.key]
+
+    def inherited(spec: Spec) -> dict[str, str]:
+        """Gates that calculations upstream missed: a number is no better than what it was computed from."""
+        faults: dict[str, str] = {}
+        for key in spec.inputs.values():
+            above = read(plan.specs[key])
+            faults |= above.inherited
+            if above.usable and above.faults:
+                what = f"{above.spec.step} of {above.spec.label}"
+                faults[key] = f"{what}: {'; '.join(map(str, above.faults))}"
+        return faults
 
     def reason(spec: Spec) -> str:
         """The first calculation upstream that has no record is the one to look at."""

@@ -42,7 +42,10 @@ class ConformerSearch(Model):
     """ETKDGv3 embeddings or sampled ion pairs, relaxed and deduplicated."""
 
     level: str
-    max_embeddings: Count = Field(30, description="largest number of starting structures")
+    max_embeddings: Count = Field(
+        30,
+        description="largest number of starting structures; with a patience up to five times as many while new minima come",
+    )
     patience: Count | None = Field(
         None,
         description="go on until this many starts in a row find no new minimum; null: a number fixed by the rotors",
