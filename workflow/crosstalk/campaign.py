@@ -117,10 +117,12 @@ class Campaign:
 
     @property
     def published(self) -> list[Path]:
-        """Stores of committed records that this campaign may take up."""
+        """Stores of committed records that this campaign may take up: its own first, then those of others, which share calculations with it."""
         chosen = self.plan.config.campaigns.get(self.name)
-        path = Path("results/published", self.name)
-        return [path] if chosen and chosen.reuse_published and not self.fresh and path.is_dir() else []
+        if not chosen or not chosen.reuse_published or self.fresh:
+            return []
+        own = Path("results/published", self.name)
+        return sorted((path for path in own.parent.glob("*") if path.is_dir()), key=lambda path: (path != own, path))
 
     @property
     def select(self) -> str:
