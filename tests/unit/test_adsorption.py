@@ -74,6 +74,20 @@ def test_distinct_minima_are_averaged_and_name_their_starts(planned, tmp_path):
     assert found["rank_correlation"] == 0.5
 
 
+def test_each_stage_of_the_funnel_is_ranked_against_the_next(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="pw")
+    relaxed = energies(pose_1_geometry=-130.0, pose_2_geometry=-130.3, pose_3_geometry=-130.2)
+    search = outcome(pose_energies_ev=[-0.9, -0.8, -0.7])
+    held = {"hydrogen_bonds": [1, 0], "bonds_to_slab": [0, 0], "metal_contacts": [0, 2], "nearest_contact_angstrom": [1.8, 3.0]}  # fmt: skip
+    found = row(chosen, tmp_path, WHOLE | relaxed | {"poses": search, "ensemble": outcome(**MINIMA, **held)})
+    assert found["rank_relaxed"] == pytest.approx(-0.5), "-0.9, -0.8, -0.7 became -130.0, -130.3, -130.2"
+    assert found["rank_final"] == pytest.approx(0.5), "and these -130.9, -131.0, -130.5"
+    assert (found["hydrogen_bonds"], found["metal_contacts"], found["nearest_contact_angstrom"]) == (1, 0, 1.8)
+    lost = {"pose 3": outcome("not_converged", "SCF"), "poses": search, "ensemble": outcome(**MINIMA)}
+    few = row(chosen, tmp_path / "few", WHOLE | relaxed | lost)
+    assert few["rank_final"] is None, "two ranks say nothing"
+
+
 def test_the_free_energy_is_the_lowest_poses_with_its_rigid_body_vibrations(planned, tmp_path):
     assert all(spec.step != "surface_modes" for spec in planned.specs.values()), "nobody asked"
     asked = {"tiers": {"films": {"observables": {"adsorption": {"modes": True}}}}}

@@ -9,7 +9,7 @@ from ase.geometry import get_distances
 
 from crosstalk.errors import CrosstalkError
 from crosstalk.steps import Input
-from crosstalk.structures import pose_ensembles, poses, slabs
+from crosstalk.structures import contacts, pose_ensembles, poses, slabs
 
 GRAPHENE = slabs.graphite_basal(2.46, 3.35, 1)
 BILAYER = slabs.graphite_basal(2.46, 3.35, 2)
@@ -191,6 +191,40 @@ def test_ranks_of_the_filter_against_the_energies():
         -1
     )
     assert "rank_correlation" not in gathered([1, 3], [-5.0, -5.1], [-0.4, -0.3, -0.2], [1, 1, 1])
+
+
+def water_on(bare: Atoms, hydrogen_at: np.ndarray) -> Atoms:
+    """Water whose one O-H bond ends at a point, coming from above."""
+    water = Atoms("HOH", [[0, 0, 0], [0, 0, 0.97], [0.93, 0, 1.24]], tags=[1, 1, 1])
+    water.positions += hydrogen_at
+    return bare + water
+
+
+def test_hydrogen_bonds_are_short_and_straight() -> None:
+    bare = Atoms("OCu", [[5, 5, 5], [0, 0, 0]], cell=[10, 10, 20], pbc=[True, True, False], tags=[0, 0])
+    straight, far = (contacts.between(water_on(bare, np.array([5, 5, 5 + d]))) for d in (1.9, 2.6))
+    bent = contacts.between(water_on(bare, np.array([5 + 1.9, 5, 5])))
+    assert (straight.hydrogen_bonds, far.hydrogen_bonds, bent.hydrogen_bonds) == (1, 0, 0)
+    assert straight.nearest == pytest.approx(1.9) and straight.bonds == straight.metal_contacts == 0
+    moved = water_on(bare, np.array([5, 5, 6.9]))
+    moved.positions[moved.get_tags() == 1] += bare.cell[0]
+    assert contacts.between(moved).hydrogen_bonds == 1, "also across the cell"
+
+
+def test_bonds_and_contacts_with_metals_are_told_apart() -> None:
+    bare = Atoms("SiLi", [[5, 5, 5], [2, 2, 5]], cell=[10, 10, 20], pbc=[True, True, False], tags=[0, 0])
+    for place, expected in (([5, 5, 6.65], (1, 0)), ([2, 2, 6.95], (0, 1)), ([5, 5, 8.0], (0, 0))):
+        carbonyl = Atoms("OC", [[0, 0, 0], [0, 0, 1.2]], tags=[1, 1])
+        carbonyl.positions += place
+        found = contacts.between(bare + carbonyl)
+        assert (found.bonds, found.metal_contacts) == expected and found.hydrogen_bonds == 0
+
+
+def test_what_holds_each_pose_is_told_in_their_order() -> None:
+    found = gathered([1, 2], [-5.0, -5.3], [-0.4, -0.3], [1, 1])
+    assert found["hydrogen_bonds"] == found["bonds_to_slab"] == found["metal_contacts"] == [0, 0]
+    lower, higher = found["nearest_contact_angstrom"]
+    assert lower > higher, "the second place is the higher one, and lowest in energy here"
 
 
 def test_a_pose_that_came_to_no_number_keeps_the_others_numbers():

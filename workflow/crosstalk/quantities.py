@@ -218,6 +218,42 @@ QUANTITIES = _declare(
         decimals=3,
     ),
     Quantity(
+        "rank_relaxed",
+        "",
+        "Spearman's rank coefficient of the filter's energies with those after relaxation; 1 = the same order",
+        decimals=3,
+    ),
+    Quantity(
+        "rank_final",
+        "",
+        "Spearman's rank coefficient of the energies after relaxation with those of the row's level; 1 = the same order",
+        decimals=3,
+    ),
+    Quantity(
+        "hydrogen_bonds",
+        "",
+        "hydrogen bonds between adsorbate and slab of each distinct pose: H...N,O,F at most 2.3 Angstrom, angle at H at least 120 degrees",
+        ("n_found",),
+        decimals=0,
+    ),
+    Quantity(
+        "bonds_to_slab", "", "covalent bonds between adsorbate and slab of each distinct pose", ("n_found",), decimals=0
+    ),
+    Quantity(
+        "metal_contacts",
+        "",
+        "contacts of the adsorbate with metal atoms of the slab (within 1.25 times the covalent radii) of each distinct pose",
+        ("n_found",),
+        decimals=0,
+    ),
+    Quantity(
+        "nearest_contact_angstrom",
+        "Angstrom",
+        "shortest distance between adsorbate and slab of each distinct pose",
+        ("n_found",),
+        decimals=3,
+    ),
+    Quantity(
         "adsorbate_charge_e",
         "e",
         "Hirshfeld charge of the adsorbate on the slab; positive: electrons went to the slab",

@@ -138,7 +138,7 @@ _STEPS = [
     Step("surface_modes", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_modes:surface_modes"},
          ("engines.gpaw_modes", "engines.gpaw", "structures.rotor")),
     Step("pose_ensemble", "place_adsorbates", 1, {"none": "crosstalk.structures.pose_ensembles:pose_ensemble"},
-         ("structures.pose_ensembles", "structures.poses", "structures.conformers"), optional=True),
+         ("structures.pose_ensembles", "structures.poses", "structures.conformers", "structures.contacts"), optional=True),
 ]  # fmt: skip
 STEPS: dict[str, Step] = {step.name: step for step in _STEPS}
 

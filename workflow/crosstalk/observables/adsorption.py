@@ -11,6 +11,7 @@ from crosstalk.config.models import GpawLevel, Model, Relaxation
 from crosstalk.errors import nearest
 from crosstalk.observables.base import CLOSING, ENSEMBLE, PROFILES, Entry, Observable, Read, Row, close, usable
 from crosstalk.quantities import combine, combine_lists
+from crosstalk.ranking import LEAST_RANKED, rank_correlation
 from crosstalk.record import USABLE, Record
 from crosstalk.thermochemistry import adsorption_correction
 
@@ -25,6 +26,8 @@ STARTS = ("bound", "desorbed", "dissociated", "rearranged", "surface changed", "
 SETTLED = 0.03
 #: What `geometry_flag` says of it.
 REFERENCE = "reference"
+#: What holds the lowest pose.
+HELD_BY = ("hydrogen_bonds", "bonds_to_slab", "metal_contacts", "nearest_contact_angstrom")
 #: Missed gates of a geometry that mean "unconverged".
 UNCONVERGED = ("geometry_converged", "filter_converged")
 
@@ -60,7 +63,8 @@ class Adsorption(Observable):
     columns = (
         "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "e_electronic_ev", "e_ads_spread_ev", "e_ads_average_ev", "g_ads_ev", "interaction_ev",
         "deformation_slab_ev", "deformation_molecule_ev", "counterpoise_ev", "adsorbate_charge_e", "n_poses", "class", "geometry_flag",
-        "height_angstrom", "image_gap_angstrom", "n_starts", "n_atoms", "minima", "poses", "starts", "rank_correlation", *CLOSING,
+        "height_angstrom", "nearest_contact_angstrom", "hydrogen_bonds", "bonds_to_slab", "metal_contacts", "image_gap_angstrom", "n_starts", "n_atoms",
+        "minima", "poses", "starts", "rank_correlation", "rank_relaxed", "rank_final", *CLOSING,
     )  # fmt: skip
     sign = (
         "e_ads = E(slab+molecule) - E(slab) - E(molecule, same box and settings), lowest pose; negative = bound. e_disp is its dispersion part, "
@@ -70,7 +74,9 @@ class Adsorption(Observable):
         "1 bar, translation and rotation turned into six vibrations, inner vibrations unchanged. counterpoise (basis-set superposition of a local "
         "basis) is not contained: add it. adsorbate_charge: Hirshfeld, positive = electrons went to the slab. "
         "n_poses: poses computed at the final level, out of n_starts starts of the filter; poses and starts: how they ended; minima: distinct "
-        "ones of the final level with the starts that found them. geometry_flag 'unrelaxed': energies at the filter's geometries, which bind "
+        "ones of the final level with the starts that found them. hydrogen_bonds, bonds_to_slab, metal_contacts, nearest_contact: what holds the lowest pose. "
+        "rank_correlation: between the order of the kept poses by the filter and at the final level; rank_relaxed: by the filter and after relaxation; rank_final: after "
+        "relaxation and at the row's level. geometry_flag 'unrelaxed': energies at the filter's geometries, which bind "
         "less than relaxed ones by an unknown amount; 'superposition': e_ads of a local basis; 'reference': slab or molecule is lower in the pose "
         "than alone, so that e_ads holds what it gained by going there (seen at levels where parts are computed, true of all). Flagged rows are no evidence for an order of surfaces."
     )
@@ -170,6 +176,7 @@ class Adsorption(Observable):
             row["class"] = "not bound"
         row |= {c: records[best].quantities.get(c) for c in ("height_angstrom", "adsorbate_charge_e")}
         row |= _parts(records, best, energies[best], entry.facts) | _minima(records, energies[best])
+        row |= _ranks(records, energies)
         if entry.facts["relaxed"] and _sank(row):
             row["geometry_flag"] = f"{row['geometry_flag']} {REFERENCE}".strip()
         if "modes" in records and records["modes"].usable:
@@ -290,7 +297,24 @@ def _minima(records: Mapping[str, Record], e_ads: float) -> Row:
         "e_ads_average_ev": average,
         "minima": "; ".join(texts),
         "rank_correlation": quantities.get("rank_correlation"),
+        **{name: quantities[name][0] for name in HELD_BY if name in quantities},
     }
+
+
+def _ranks(records: Mapping[str, Record], energies: Mapping[str, float]) -> Row:
+    """How well each stage of the funnel foretold the next one's order; `energies` by pose."""
+    filtered = records["poses"].quantities.get("pose_energies_ev", [])
+    relaxed = {
+        role: records[f"{role} geometry"].quantities["energy_ev"]
+        for role in energies
+        if f"{role} geometry" in records and records[f"{role} geometry"].usable
+    }
+    if len(relaxed) < LEAST_RANKED:
+        return {}
+    first = [filtered[int(role.split()[-1]) - 1] for role in relaxed] if filtered else None
+    after = list(relaxed.values())
+    found: Row = {"rank_final": rank_correlation(after, [energies[role] for role in relaxed])}
+    return found | ({"rank_relaxed": rank_correlation(first, after)} if first else {})
 
 
 def _class(records: Mapping[str, Record], role: str) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
+from crosstalk.ranking import LEAST_RANKED, rank_correlation
 from crosstalk.record import Gate, Outcome
-from crosstalk.structures import conformers, poses
+from crosstalk.structures import conformers, contacts, poses
 
 if TYPE_CHECKING:
     from crosstalk.spec import Spec
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 #: Poses nearer in energy (eV) and shape (Angstrom) than this are one.
 SAME_ENERGY_EV = 0.02
 SAME_RMSD = 0.3
-#: Ranks of fewer poses say nothing.
-LEAST_RANKED = 3
 
 
 def pose_ensemble(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
@@ -44,12 +43,15 @@ def pose_ensemble(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> 
         "n_found": len(order),
         "weights": conformers.weights(relative, [1] * len(order)),
     }
+    outcome.quantities |= _held_by([atoms[k] for k in order])
     known = search.record.quantities
     if "found_by" in known:
         starts = [known["found_by"][k - 1] for k in numbers]
         outcome.quantities["found_by"] = [sum(starts[i] for i, t in enumerate(twins) if t == k) for k in order]
     if "pose_energies_ev" in known and len(records) >= LEAST_RANKED:
-        outcome.quantities["rank_correlation"] = _ranks([known["pose_energies_ev"][k - 1] for k in numbers], energies)
+        outcome.quantities["rank_correlation"] = rank_correlation(
+            [known["pose_energies_ev"][k - 1] for k in numbers], energies
+        )
     return outcome
 
 
@@ -109,10 +111,12 @@ def pose_rmsd(pose: Atoms, other: Atoms, operations: Sequence[tuple[np.ndarray, 
     return best
 
 
-def _ranks(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's rank coefficient; 1 when one side holds equal numbers only, which no order contradicts."""
-    from scipy.stats import spearmanr
-
-    if len(set(first)) == 1 or len(set(second)) == 1:
-        return 1.0
-    return float(spearmanr(first, second).statistic)
+def _held_by(minima: Sequence[Atoms]) -> dict[str, list[float]]:
+    """What holds each of the poses."""
+    found = [contacts.between(atoms) for atoms in minima]
+    return {
+        "hydrogen_bonds": [each.hydrogen_bonds for each in found],
+        "bonds_to_slab": [each.bonds for each in found],
+        "metal_contacts": [each.metal_contacts for each in found],
+        "nearest_contact_angstrom": [each.nearest for each in found],
+    }
