@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from crosstalk.config import load
-from crosstalk.costs import learned, left
-from crosstalk.jobs import jobs
+from crosstalk.costs import MEMORY_MARGIN, Experience, left
+from crosstalk.jobs import jobs, minutes
 from crosstalk.observables.base import observables
 from crosstalk.plan import make
 from crosstalk.progress import Progress, clock
@@ -37,7 +37,7 @@ def test_jobs_need_the_jobs_of_their_inputs(plan):
                 assert home[key] in job.needs or home[key] == path
         assert path not in job.needs
         assert job.rule == STEPS[job.specs[0].step].rule
-        assert job.memory_mb > 0 and job.minutes > 0
+        assert minutes(job.seconds) > 5 and all(spec.memory_mb > 0 for spec in job.specs)
 
 
 def test_a_new_molecule_leaves_the_jobs_of_the_others(plan, config_dir, edit):
@@ -93,13 +93,35 @@ def test_what_is_left_is_learned_from_what_finished_did_cost(plan, tmp_path):
     store = Store(tmp_path)
     specs = [spec for spec in plan.specs.values() if spec.step == "molecule_energy"]
     searches = [spec for spec in plan.specs.values() if spec.step == "conformers"]
-    assert learned(specs, store) == {} and left(specs, store) == (specs, sum(spec.cost_s for spec in specs))
+    assert left(specs, store) == (specs, sum(spec.cost_s for spec in specs))
     for spec in specs[:-1]:
         store.path(spec).parent.mkdir(parents=True, exist_ok=True)
         store.path(spec).write_text("{}")
-        store.cost_path(spec).write_text(json.dumps({"cpu_s": 3 * spec.cost_s}))
+        spent = {"cpu_s": 3 * spec.cost_s, "peak_memory_mb": 2 * spec.memory_mb}
+        store.cost_path(spec).write_text(json.dumps(spent))
     unfinished, seconds = left([*specs, *searches], store)
     assert unfinished == [specs[-1], *searches]
     assert seconds == pytest.approx(3 * specs[-1].cost_s + sum(spec.cost_s for spec in searches))
     elsewhere = Store(tmp_path / "empty", (tmp_path,))  # records that may be taken up teach as well
-    assert left(specs, elsewhere)[0] == [specs[-1]] and learned(specs, elsewhere)["molecule_energy"] == pytest.approx(3)
+    assert left(specs, elsewhere)[0] == [specs[-1]]
+    taught = Experience.of(specs, elsewhere)
+    assert taught.seconds(specs[-1]) == pytest.approx(3 * specs[-1].cost_s)
+    assert taught.memory_mb(specs[-1]) == pytest.approx(2 * MEMORY_MARGIN * specs[-1].memory_mb, abs=1)
+    assert (taught.seconds(searches[0]), taught.memory_mb(searches[0])) == (searches[0].cost_s, searches[0].memory_mb)
+
+
+def test_the_plan_foretells_what_the_published_campaign_did_cost():
+    """Nine tenths of the finished calculations teach, the others are foretold."""
+    plan, store = make(load(ROOT / "config"), "standard"), Store(ROOT / "results" / "none", (ROOT / "results/published/standard",))  # fmt: skip
+    done = [spec for spec in plan.specs.values() if store.cost(spec)]
+    assert len(done) > 500
+    foretold = []
+    for fold in range(10):
+        experience = Experience.of([spec for i, spec in enumerate(done) if i % 10 != fold], store)
+        foretold += [(experience.seconds(s), experience.memory_mb(s), store.cost(s)) for s in done[fold::10]]
+    total = sum(seconds for seconds, _, _ in foretold) / sum(spent["cpu_s"] for _, _, spent in foretold)
+    assert 0.5 < total < 2
+    long = [seconds / spent["cpu_s"] for seconds, _, spent in foretold if spent["cpu_s"] > 10]
+    assert sum(0.5 < ratio < 2 for ratio in long) > 0.75 * len(long), "each by itself within a factor of two, mostly"
+    enough = sum(memory >= spent["peak_memory_mb"] for _, memory, spent in foretold if "peak_memory_mb" in spent)
+    assert enough > 0.85 * len(foretold), "what needs more is tried again with half as much more"

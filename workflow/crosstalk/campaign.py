@@ -8,12 +8,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from crosstalk import costs
 from crosstalk.errors import CrosstalkError
-from crosstalk.jobs import Job, jobs
+from crosstalk.jobs import Job, jobs, minutes
 from crosstalk.plan import Plan, load_plan
 from crosstalk.progress import Progress, clock
 from crosstalk.record import Store
@@ -79,6 +80,11 @@ class Campaign:
             if mark.exists() and not all(store.holds(spec) for spec in job.specs):
                 mark.unlink(missing_ok=True)
 
+    @cached_property
+    def experience(self) -> costs.Experience:
+        """What finished calculations of the campaign teach about the cost of the others."""
+        return costs.Experience.of(self.plan.specs.values(), Store("results", tuple(self.published)))
+
     # -- for rules: functions of wildcards ------------------------------------------------------------------------
 
     def job(self, rule: str, name: str) -> Job:
@@ -92,10 +98,20 @@ class Campaign:
 
     def memory_mb(self, rule: str) -> Callable[..., int]:
         """More with each attempt: a job that was killed for memory gets half as much again."""
-        return lambda wildcards, attempt: round(self.job(rule, wildcards.job).memory_mb * (1 + 0.5 * (attempt - 1)))
+
+        def wanted(wildcards: Any, attempt: int) -> int:
+            most = max(map(self.experience.memory_mb, self.job(rule, wildcards.job).specs))
+            return round(most * (1 + 0.5 * (attempt - 1)))
+
+        return wanted
 
     def minutes(self, rule: str) -> Callable[..., int]:
-        return lambda wildcards, attempt: self.job(rule, wildcards.job).minutes * attempt
+
+        def wanted(wildcards: Any, attempt: int) -> int:
+            job = self.job(rule, wildcards.job)
+            return minutes(sum(map(self.experience.seconds, job.specs)) + job.start_seconds) * attempt
+
+        return wanted
 
     def ranks(self, rule: str) -> Callable[[Any], int]:
         """MPI ranks of a job: more for larger ones; one where the engine has no MPI."""

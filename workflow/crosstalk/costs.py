@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crosstalk.engines.continuum import CAVITY_MB
+from crosstalk.spec import canonical
 
 if TYPE_CHECKING:
     from crosstalk.record import Store
@@ -20,24 +21,64 @@ if TYPE_CHECKING:
 
 #: Finished calculations of a step, expected to take this long in all, that are enough to learn from.
 ENOUGH, ENOUGH_S = 3, 60.0
+#: Memory is asked for as this share of like calculations would have needed, times a margin, and no less than a process takes.
+#: The others are tried again with half as much more.
+MOST = 0.75
+MEMORY_MARGIN = 1.2
+LEAST_MEMORY_MB = 200
 
 
-def learned(specs: Iterable["Spec"], store: "Store") -> dict[str, float]:
-    """Step -> what finished calculations cost over what was expected of them; steps without enough of them are left out."""
-    costs: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for spec in specs:
-        if (seconds := store.cost(spec).get("cpu_s")) is not None:
-            costs[spec.step].append((float(seconds), spec.cost_s))
-    sums = {step: (len(its), *map(sum, zip(*its, strict=True))) for step, its in costs.items()}
-    return {step: cost / hoped for step, (n, cost, hoped) in sums.items() if n >= ENOUGH and hoped >= ENOUGH_S}
+@dataclass(frozen=True)
+class Experience:
+    """What finished calculations cost over what was expected of them, for like ones: of their step, level, environment
+    and spin; else of their step and level; else of their step."""
+
+    time: Mapping[tuple[str, ...], float]
+    memory: Mapping[tuple[str, ...], float]
+
+    @classmethod
+    def of(cls, specs: Iterable["Spec"], store: "Store") -> "Experience":
+        """From the sidecars of finished calculations; kinds without enough of them are left out."""
+        costs: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
+        peaks: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for spec in specs:
+            if not (spent := store.cost(spec)):
+                continue
+            for kind in _kinds(spec):
+                costs[kind].append((float(spent["cpu_s"]), spec.cost_s))
+                if spent.get("peak_memory_mb"):
+                    peaks[kind].append(spent["peak_memory_mb"] / spec.memory_mb)
+        sums = {kind: (len(its), *map(sum, zip(*its, strict=True))) for kind, its in costs.items()}
+        time = {kind: cost / hoped for kind, (n, cost, hoped) in sums.items() if n >= ENOUGH and hoped >= ENOUGH_S}
+        memory = {
+            kind: MEMORY_MARGIN * float(np.quantile(its, MOST)) for kind, its in peaks.items() if len(its) >= ENOUGH
+        }
+        return cls(time, memory)
+
+    def seconds(self, spec: "Spec") -> float:
+        """CPU seconds that a calculation should take."""
+        return spec.cost_s * next((self.time[kind] for kind in _kinds(spec) if kind in self.time), 1.0)
+
+    def memory_mb(self, spec: "Spec") -> int:
+        """Memory that it should do with."""
+        factor = next((self.memory[kind] for kind in _kinds(spec) if kind in self.memory), 1.0)
+        return max(LEAST_MEMORY_MB, round(spec.memory_mb * factor))
+
+
+def _kinds(spec: "Spec") -> list[tuple[str, ...]]:
+    """What a calculation may be likened to, the most alike first."""
+    level = canonical(spec.settings.get("level"))
+    surroundings = canonical(spec.settings.get("environment"))
+    open_shell = str(spec.settings.get("multiplicity", 1) != 1)
+    return [(spec.step, level, surroundings, open_shell), (spec.step, level), (spec.step,)]
 
 
 def left(specs: Iterable["Spec"], store: "Store") -> tuple[list["Spec"], float]:
     """The calculations that are not finished, and the CPU seconds that they should take, learned from those that are."""
     every = list(specs)
     unfinished = [spec for spec in every if not store.holds(spec)]
-    factors = learned(every, store)
-    return unfinished, sum(spec.cost_s * factors.get(spec.step, 1.0) for spec in unfinished)
+    experience = Experience.of(every, store)
+    return unfinished, sum(map(experience.seconds, unfinished))
 
 
 #: Contracted functions per (hydrogen-like, first-row, second-row) atom, by the part of a basis set's name.

@@ -32,17 +32,18 @@ class Job:
         return f"{self.rule}/{self.name}"
 
     @property
+    def start_seconds(self) -> float:
+        return START_SECONDS[self.specs[0].engine]
+
+    @property
     def seconds(self) -> float:
-        return START_SECONDS[self.specs[0].engine] + sum(spec.cost_s for spec in self.specs)
+        """Before anything is learned from finished calculations, so that a job's cores do not depend on when it is asked for."""
+        return self.start_seconds + sum(spec.cost_s for spec in self.specs)
 
-    @property
-    def memory_mb(self) -> int:
-        return max(spec.memory_mb for spec in self.specs)
 
-    @property
-    def minutes(self) -> int:
-        """Time to ask a scheduler for."""
-        return math.ceil(self.seconds * TIME_MARGIN / 60) + 5
+def minutes(seconds: float) -> int:
+    """Time to ask a scheduler for."""
+    return math.ceil(seconds * TIME_MARGIN / 60) + 5
 
 
 def slug(text: str) -> str:

@@ -50,8 +50,11 @@ class SurfacePlanner(MoleculePlanner):
         built = slab_settings(self.config, surface)
         relax = tier.model_dump(exclude={"level"})
         engine = self.config.levels[tier.level].engine if tier.level else "none"
-        seconds, memory = {"gpaw": (600.0, 2500), "xtb": (5.0, 500)}.get(engine, (1.0, 300))
-        about: dict[str, Any] = {"cost_s": seconds, "memory_mb": memory}
+        about: dict[str, Any] = (
+            {"cost_s": 5.0, "memory_mb": 500} if engine == "xtb" else {"cost_s": 1.0, "memory_mb": 300}
+        )
+        if tier.level and engine == "gpaw":
+            about = self._surface_cost(tier.level, self._box(name, (1, 1), 0), factor=costs.SURFACE_RELAXATION)
         inputs = {}
         if (bulk := getattr(surface, "bulk", None)) is not None:
             assert self.tier.lattices is not None

@@ -19,6 +19,7 @@ def show(plan: Plan, store: Store) -> None:
         "rule", "job", "calculation", "engine", "CPU time", "memory", "key", "", title=f"campaign {plan.campaign}"
     )
     every = jobs(plan)
+    experience = costs.Experience.of(plan.specs.values(), store)
     for job in every.values():
         for number, spec in enumerate(job.specs):
             table.add_row(
@@ -26,14 +27,14 @@ def show(plan: Plan, store: Store) -> None:
                 job.name if number == 0 else "",
                 spec.label,
                 spec.engine,
-                clock(spec.cost_s),
-                f"{spec.memory_mb} MB",
+                clock(experience.seconds(spec)),
+                f"{experience.memory_mb(spec)} MB",
                 spec.key[:8],
                 "finished" if store.holds(spec) else "",
             )
     console.print(table)
-    total = sum(job.seconds for job in every.values())
-    memory = max((job.memory_mb for job in every.values()), default=0)
+    total = sum(map(experience.seconds, plan.specs.values()))
+    memory = max(map(experience.memory_mb, plan.specs.values()), default=0)
     console.print(
         f"{len(plan.specs)} calculations in {len(every)} jobs, about {clock(total)} of CPU time (estimates hold within a factor of two or so), "
         f"largest job {memory} MB"
