@@ -170,6 +170,14 @@ def test_more_lithium_than_there_is_room_for() -> None:
         slabs.build(lithiated(20.0))
 
 
+def test_graphite_takes_lithium_only_when_its_layers_are_apart() -> None:
+    graphite = {"builder": "graphite_basal", "lattice_angstrom": 2.467, "layers": 2, "surface_cell": [[2, 0], [0, 2]]}
+    lithium = {"insertion": {"element": "Li", "per": "C", "ratio": 1 / 16, "sites": "interstitial"}}
+    with pytest.raises(CrosstalkError, match=r"0 fit; the widest hole lacks 0\.\d+ Angstrom.*spacing of layers"):
+        slabs.build({**graphite, **lithium, "interlayer_angstrom": 3.35})
+    assert Counter(slabs.build({**graphite, **lithium, "interlayer_angstrom": 3.7}).symbols)["Li"] == 1
+
+
 # -- what is said ------------------------------------------------------------------------------------------------
 
 

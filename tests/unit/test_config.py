@@ -198,14 +198,15 @@ def test_check_is_quick():
     assert time.process_time() - start < 3.0
 
 
-def test_a_users_own_slab_from_a_file(config_dir, edit):
+@pytest.mark.parametrize("ending", ["cif", "xyz"])
+def test_a_users_own_slab_from_a_file(config_dir, edit, ending):
     from ase.build import graphene
     from ase.io import write
 
-    write(config_dir / "structures" / "mine.cif", graphene(vacuum=8.0))
+    write(config_dir / "structures" / f"mine.{ending}", graphene(vacuum=8.0))
     surface = {
         "builder": "file",
-        "structure": "structures/mine.cif",
+        "structure": f"structures/mine.{ending}",
         "conductor": True,
         "repeat": [3, 3],
         "groups": ["mine"],
@@ -214,5 +215,15 @@ def test_a_users_own_slab_from_a_file(config_dir, edit):
     edit("config", "campaigns.own", {"tier": "quick", "observables": {"surfaces": {"surfaces": ["mine"]}}})
     plan = make(load(config_dir), "own")
     assert {spec.step for spec in plan.specs.values()} == {"slab", "surface_energy"}
+    edit("config", "campaigns.own.observables", {"adsorption": {"adsorbates": ["EMC"], "surfaces": ["my slab"]}})
+    edit("surfaces", "surfaces.my slab.repeat", [4, 4])
+    assert "surface_energy" in {spec.step for spec in make(load(config_dir), "own").specs.values()}
     edit("surfaces", "surfaces.my slab.structure", "structures/none.cif")
-    assert "none.cif" in problems(config_dir)[0]
+    (missing,) = problems(config_dir)
+    assert "my slab" in missing and "none.cif" in missing
+
+
+def test_a_slab_without_a_cell_is_told_how_to_get_one(config_dir, edit):
+    (config_dir / "structures" / "bare.xyz").write_text("2\n\nC 0 0 8\nC 0 1.42 8\n")
+    edit("surfaces", "surfaces.my slab", {"builder": "file", "structure": "structures/bare.xyz", "repeat": [3, 3], "groups": ["mine"]})  # fmt: skip
+    assert "no cell" in problems(config_dir)[0] and "Lattice" in problems(config_dir)[0]

@@ -43,7 +43,10 @@ def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
 def slab_facts(config: Config, surface: Surface) -> dict[str, Any]:
     """problem (why it cannot be built, empty when it can), and of the primitive slab: elements, n_atoms, area_angstrom2,
     thickness_angstrom, lateral (its two vectors in the plane, Angstrom). Of a surface that is cut from a relaxed crystal: with the lattice of that crystal's file."""
-    built = slab_settings(config, surface)
+    try:
+        built = slab_settings(config, surface)
+    except (OSError, ValueError) as error:
+        return {"problem": f"its file cannot be read: {error}"}
     if (bulk := getattr(surface, "bulk", None)) is not None:
         from crosstalk.errors import CrosstalkError
         from crosstalk.structures import crystals

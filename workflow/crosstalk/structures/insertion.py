@@ -86,10 +86,12 @@ def _interstitial(atoms: Atoms, element: str, count: int) -> Atoms:
     changed, images = atoms.copy(), _images(atoms.cell.array)
     points, misfits, rooms, apart = (np.concatenate(part) for part in zip(*_map(atoms, element), strict=True))
     reach = 2 * covalent_radii[atomic_numbers[element]]
-    for _ in range(count):
+    for inserted in range(count):
         free = rooms >= 0
         if not free.any():
-            raise CrosstalkError(f"insertion: no room for {count} {element}: lower the ratio")
+            lack = f"the widest hole lacks {-rooms.max():.2f} Angstrom"
+            cure = "lower the ratio" if inserted else "no ratio helps, a wider lattice or spacing of layers does"
+            raise CrosstalkError(f"insertion: no room for {count} {element} ({inserted} fit; {lack}): {cure}")
         good = np.flatnonzero(free & (misfits <= misfits[free].min() + ALIKE))
         ranks = (-apart[good].round(1), misfits[good].round(2), -rooms[good].round(1), points[good].round(3).tolist())
         keys = zip(*ranks, strict=True)

@@ -86,6 +86,10 @@ def from_file(structure: Mapping[str, Any]) -> Atoms:
     box, xyz = np.array(structure["cell"], float), np.array(structure["positions"], float)
     if box.shape != (3, 3) or xyz.shape != (len(symbols), 3):
         raise CrosstalkError(f"slab from a file: a 3x3 cell and {len(symbols)} positions are needed")
+    if not box.any():
+        raise CrosstalkError(
+            'slab from a file: it has no cell; a CIF has one, an XYZ file says Lattice="..." in its second line'
+        )
     if np.abs(box[:2, 2]).max() > 1e-3 or np.abs(box[2, :2]).max() > 1e-3 or box[2, 2] <= 0:
         raise CrosstalkError(
             "slab from a file: the first two cell vectors must lie in the xy plane and the third along z"
