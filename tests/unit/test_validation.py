@@ -195,8 +195,13 @@ def test_an_order_is_judged_by_spearman_s_coefficient(values, outcome, coefficie
     order = ["m0", "m1", "m2"]
     wanted = {"relation": None, "subject": None, "others": None, "error_bar": None, "order": order}
     found = {"frontier": rows([], **dict(zip(order, values, strict=True)))}
-    (comparison,) = claims.judge("x", found, config(3, **wanted)).comparisons
+    verdict = claims.judge("x", found, config(3, **wanted))
+    (comparison,) = verdict.comparisons
     assert comparison.outcome == outcome and comparison.value == pytest.approx(coefficient)
+    assert claims.row(verdict, config(3, **wanted))["spearman"] == f"{comparison.place}: {coefficient:.2f}"
+    doubtful = {"frontier": [found["frontier"][0] | {"status": "gated"}, *found["frontier"][1:]]}
+    (doubted,) = claims.judge("x", doubtful, config(3, **wanted)).comparisons
+    assert doubted.outcome == "flagged" and doubted.value == comparison.value and "missed a gate" in doubted.why
 
 
 # -- publishing ----------------------------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ HOLDS, CONTRADICTED, UNDECIDED, FLAGGED, NOT_AVAILABLE = (
     "flagged",
     "not available",
 )
+#: Subject of a comparison that ranks several.
+RANKING = "order"
 #: How an outcome reads at the end of a comparison, and before its places.
 WORDS = {
     HOLDS: "holds",
@@ -49,7 +51,7 @@ VERDICTS: dict[str, str] = {
     NOT_COMPUTABLE: "no comparison is available, or none that is evidence",
 }
 COLUMNS = (
-    "claim", "verdict", "probability", "evidence", "statement", "table", "quantity", "relation", "error_bar", "unit", "error_source",
+    "claim", "verdict", "probability", "spearman", "evidence", "statement", "table", "quantity", "relation", "error_bar", "unit", "error_source",
     "n_holds", "n_contradicted", "n_undecided", "n_flagged", "n_not_available", "source",
 )  # fmt: skip
 
@@ -94,6 +96,12 @@ class Verdict:
         return functionals.probability(
             [c.members for c in self.comparisons if c.members is not None and c.outcome != FLAGGED]
         )
+
+    @property
+    def spearman(self) -> str:
+        """Spearman's coefficient of each ranking ("place: number"), empty for other claims."""
+        ranked = [c for c in self.comparisons if c.subject == RANKING and c.value is not None]
+        return "; ".join(f"{c.place}: {c.value:.2f}" for c in ranked)
 
     def count(self, outcome: str) -> int:
         return sum(c.outcome == outcome for c in self.comparisons)
@@ -143,7 +151,7 @@ def row(verdict: Verdict, config: Config) -> Row:
         "evidence": verdict.evidence,
         "unit": _unit(claim),
     }
-    about["probability"] = verdict.probability
+    about |= {"probability": verdict.probability, "spearman": verdict.spearman}
     return about | described | counts
 
 
@@ -238,7 +246,7 @@ def _rankings(claim: m.Claim, rows: Sequence[Row]) -> Iterator[Comparison]:
         where = f"{place[0]} ({', '.join(place[1:])})" if place[1:] else place[0]
         lacking = [name for name in order if name not in there]
         if len(there) < 3:
-            yield Comparison(where, "order", NOT_AVAILABLE, f"no number for {', '.join(lacking)}")
+            yield Comparison(where, RANKING, NOT_AVAILABLE, f"no number for {', '.join(lacking)}")
             continue
         values = [here[name][quantity] for name in there]
         coefficient = float(spearmanr(range(len(there)), values).statistic)
@@ -246,7 +254,7 @@ def _rankings(claim: m.Claim, rows: Sequence[Row]) -> Iterator[Comparison]:
         ours = " < ".join(name for _, name in sorted(zip(values, there, strict=True)))
         outcome = FLAGGED if doubtful else outcome
         why = "; ".join([f"ours: {ours}", *([f"without {', '.join(lacking)}"] if lacking else []), *doubtful])
-        yield Comparison(where, "order", outcome, why, coefficient, "1", 1.0, coefficient - 1.0)
+        yield Comparison(where, RANKING, outcome, why, coefficient, "1", 1.0, coefficient - 1.0)
 
 
 def _lack(member: Mapping[str, str], rows: Sequence[Row], quantity: str) -> str:

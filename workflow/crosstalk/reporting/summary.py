@@ -121,11 +121,13 @@ def _claims(plan: Plan, verdicts: Sequence[claims.Verdict]) -> list[str]:
             "statement": plan.config.claims[v.claim].statement,
             "verdict": v.verdict,
             "probability": v.probability,
+            "spearman": v.spearman,
         }
         for v in verdicts
     ]
     likely = ["probability"] if any(v.probability is not None for v in verdicts) else []
-    lines += markdown(("claim", "statement", "verdict", *likely), rows)
+    ranked = ["spearman"] if any(v.spearman for v in verdicts) else []
+    lines += markdown(("claim", "statement", "verdict", *likely, *ranked), rows)
     if likely:
         lines += [
             "Probability: share of the 2,000 functionals of the BEEF-vdW ensemble with which the statement holds in every comparison at such a level.",
