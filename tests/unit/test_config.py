@@ -223,6 +223,14 @@ def test_a_users_own_slab_from_a_file(config_dir, edit, ending):
     assert "my slab" in missing and "none.cif" in missing
 
 
+def test_a_species_without_smiles_has_no_complexes(config_dir, edit):
+    edit("config", "campaigns.own", {"tier": "standard", "observables": {"redox": {"species": ["O atom", "EC"]}}})
+    assert load(config_dir), "it is not asked to have any"
+    edit("levels", "tiers.standard.observables.redox.partnered", ["O atom", "EC"])
+    (problem,) = problems(config_dir)
+    assert all(word in problem for word in ("O atom", "geometry", "SMILES", "partnered"))
+
+
 def test_a_slab_without_a_cell_is_told_how_to_get_one(config_dir, edit):
     (config_dir / "structures" / "bare.xyz").write_text("2\n\nC 0 0 8\nC 0 1.42 8\n")
     edit("surfaces", "surfaces.my slab", {"builder": "file", "structure": "structures/bare.xyz", "repeat": [3, 3], "groups": ["mine"]})  # fmt: skip

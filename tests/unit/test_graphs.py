@@ -190,3 +190,18 @@ def test_a_bare_slab_that_rebuilds_itself_says_so():
     moved = metal.copy()
     moved.positions[3] += [0, 0, 1.4]
     assert "Al3 moved by 1.40" in graphs.slab_change(metal, moved)
+
+
+def test_what_no_bond_holds_is_missed_when_it_is_gone():
+    complexed = Atoms("OCH2Li", [[0, 0, 0], [1.2, 0, 0], [1.8, 0.93, 0], [1.8, -0.93, 0], [-1.85, 0, 0]])
+    water = Atoms("OH2", [[0, 3.0, 0], [0.6, 3.76, 0], [-0.6, 3.76, 0]])
+    together = complexed + water
+    assert graphs.parted(together, together) == ""
+    left = together.copy()
+    left.positions[4] += (-1.5, 0, 0)
+    assert "Li4 left its donors" in graphs.parted(together, left) and graphs.compare(together, left).status == "ok"
+    apart = together.copy()
+    apart.positions[5:] += (0, 3.0, 0)
+    assert graphs.parted(together, apart).startswith("H2O came apart") and "Li" not in graphs.parted(together, apart)
+    assert graphs.parted(apart, together) == "" == graphs.parted(apart, apart), "what was apart before is no loss"
+    assert graphs.parted(complexed[:4], complexed[:4]) == "", "one molecule"

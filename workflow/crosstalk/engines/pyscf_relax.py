@@ -65,10 +65,14 @@ def kept_bonds(start: "Atoms", final: "Atoms", rule: str) -> tuple[tuple[str, st
     from crosstalk.structures import graphs
 
     became = graphs.compare(start, final)
-    if became.status == "ok":
+    change, what = became.status, became.text
+    if change == "ok":
+        what = graphs.parted(start, final)
+        change = "dissociated" if what else "ok"
+    if change == "ok":
         return ("ok", ""), [Gate("connectivity", True, "kept", "kept")]
-    text = f"{became.status}: {became.text}; now {graphs.composition(final)}"
-    status = ("ok", "") if rule == "reported" else (became.status, became.text)
+    text = f"{change}: {what}; now {graphs.composition(final)}"
+    status = ("ok", "") if rule == "reported" else (change, what)
     return status, [Gate("connectivity", False, text, "kept")]
 
 

@@ -148,7 +148,16 @@ class Redox(Observable):
 
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
         named = {"partnered": settings.partnered or [], **{f"only.{k}": names for k, names in settings.only.items()}}
-        return unknown(config.species, named)
+        if problems := unknown(config.species, named):
+            return problems
+        partners = sorted({partner for its in settings.partners.values() for partner in its})
+        allowed = resolve(config.species, settings.partnered) if settings.partnered is not None else subjects["species"]
+        return [
+            f"species '{name}' is given by a geometry: without SMILES no complex with {' or '.join(partners)} can be searched for; "
+            "key 'partnered' names the species that have complexes"
+            for name in subjects["species"]
+            if partners and name in allowed and config.species[name].smiles is None
+        ]
 
     def row(self, entry: Entry, read: Read) -> Row:
         records = {role: read(spec) for role, spec in entry.specs.items()}

@@ -201,3 +201,26 @@ def lost_contacts(atoms: Atoms, cations: Iterable[int], donors: Iterable[int]) -
             name = f"{atoms.symbols[cation]}{cation}"
             texts.append(f"{name} left its donors (nearest at {lengths[nearest]:.2f} Angstrom)")
     return "; ".join(texts)
+
+
+def parted(before: Atoms, after: Atoms) -> str:
+    """What was in contact in a molecular complex and is no longer, as text; empty when nothing.
+
+    A metal atom has left when no donor (a heavy atom other than carbon) is within BROKEN times the sum of covalent radii any
+    more; a covalent fragment when it is farther than DESORBED_GAP beyond the sum of van der Waals radii from all others.
+    """
+    metals = [i for i, symbol in enumerate(before.symbols) if symbol not in COVALENT]
+    donors = [i for i, symbol in enumerate(before.symbols) if symbol in COVALENT and symbol not in ("H", "C")]
+    held = [i for i in metals if donors and not lost_contacts(before, [i], donors)]
+    texts = [lost_contacts(after, held, donors)] if held else []
+    groups = [group for group in pieces(len(before), connectivity(before)) if group[0] not in metals]
+    for group in groups[1:]:
+        mask = np.isin(np.arange(len(before)), group)
+        others = mask | ~np.isin(np.arange(len(before)), [i for g in groups for i in g])
+        near, far = (_closest(atoms[mask | ~others], mask[mask | ~others])[0] for atoms in (before, after))
+        if near <= DESORBED_GAP < far:
+            formula = before[group].get_chemical_formula()
+            texts.append(
+                f"{formula} came apart, {far:.2f} Angstrom beyond the sum of van der Waals radii (limit {DESORBED_GAP})"
+            )
+    return "; ".join(filter(None, texts))
