@@ -29,6 +29,7 @@ def test_each_setting_is_varied_alone(plan):
     assert entries[1].specs["slab"] is here["slab"], "the campaign's own value is no calculation of its own"
     finer = entries[2].specs["pose 1"].settings["level"]
     assert {k for k in finer if finer[k] != here["pose 1"].settings["level"][k]} == {"cutoff_ev"}
+    assert entries[4].specs["pose 1"] is here["pose 1"], "nor is its own number of layers"
     thicker = plan.specs[entries[5].specs["pose 1"].inputs["geometry"]]
     assert thicker.step == "transplant" and plan.specs[thicker.inputs["slab"]].settings["surface"]["layers"] == 3
 
@@ -41,6 +42,26 @@ def test_a_row_is_the_change_of_the_adsorption_energy(plan, tmp_path):
         store.save(spec, Outcome(quantities={"energy_ev": value}), {"x": "1"}, {})
     row = observables()["convergence"].row(entry, store.find)
     assert row["e_ads_ev"] == pytest.approx(-0.53) and row["e_ads_change_ev"] == pytest.approx(-0.03)
+
+
+def test_what_the_settings_cost_is_said_in_a_sentence(plan):
+    changes = {
+        ("cutoff_ev", "350"): 0.2, ("cutoff_ev", "500"): -0.012, ("kpoint_spacing_per_angstrom", "0.5"): 0.3, ("kpoint_spacing_per_angstrom", "0.3"): 0.004,
+        ("repeat", "5x5"): 0.001, ("repeat", "4x4"): 0.5, ("layers", "3"): None,
+    }  # fmt: skip
+    fixed = {"adsorbate": "EC", "surface": "s", "level": "l"}
+    rows = [fixed | {"setting": s, "value": v, "e_ads_change_ev": c} for (s, v), c in changes.items()]
+    rows += [fixed | {"setting": "campaign", "value": "", "e_ads_change_ev": 0.0}]
+    (text,) = observables()["convergence"].remarks(rows)
+    assert "cutoff_ev (against 500) +12 meV" in text and "kpoint_spacing_per_angstrom (against 0.3) -4 meV" in text
+    assert (
+        "repeat (against 5x5) -1 meV" in text
+        and "together +7 meV, within the 30 meV" in text
+        and "without layers" in text
+    )
+    rows[1]["e_ads_change_ev"] = -0.04
+    assert "not within" in observables()["convergence"].remarks(rows)[0]
+    assert observables()["convergence"].remarks([]) == []
 
 
 @pytest.mark.parametrize(
@@ -59,6 +80,7 @@ def test_a_model_that_cannot_be_built_is_named_at_the_door(config_dir, edit):
     from crosstalk.errors import ConfigError
 
     edit("config", "campaigns.convergence.observables.convergence", {"adsorbates": ["EC"], "surfaces": ["silica-lithiated-2"]})  # fmt: skip
+    edit("surfaces", "surfaces.silica-lithiated-2.insertion.ratio", 0.0625)  # one atom in two layers, half a one in one
     with pytest.raises(ConfigError) as error:
         load(config_dir)
     assert all("silica-lithiated-2' with layers" in problem for problem in error.value.problems)

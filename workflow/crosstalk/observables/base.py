@@ -68,6 +68,10 @@ class Observable:
         """The rows of all entries: where one of them says something about another, it is said here."""
         return [self.row(entry, read) for entry in entries]
 
+    def remarks(self, rows: Sequence[Row]) -> list[str]:
+        """What the rows say together, a sentence each; printed below the table."""
+        return []
+
     def problems(self, config: Any, settings: Any, subjects: Mapping[str, Sequence[str]]) -> list[str]:
         """What else would make this section fail later (beyond unknown names)."""
         return []

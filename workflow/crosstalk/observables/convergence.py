@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import Field
 
 from crosstalk.config.models import Count, GpawLevel, Model, Positive
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 ROLES = ("slab", "molecule", "pose 1")
 OF_LEVEL = ("cutoff_ev", "kpoint_spacing_per_angstrom", "grid_spacing_angstrom")
+SPACINGS = ("kpoint_spacing_per_angstrom", "grid_spacing_angstrom")
 OF_SURFACE = ("layers", "repeat", "vacuum_angstrom")
+
+
+#: What a campaign's settings may cost, one by one and together, meV.
+AIM_MEV = 30
 
 
 class Settings(Model):
@@ -71,6 +77,9 @@ class Convergence(Observable):
                 yield setting, value, self._energies(planner, poses, other, what)
         for setting in OF_SURFACE:
             for value in getattr(settings, setting) if hasattr(place, setting) else []:
+                if value == getattr(place, setting):
+                    yield setting, value, self._energies(planner, poses, level, f"{adsorbate} on {surface}")
+                    continue
                 name = planner.varied_surface(surface, setting, value)
                 moved = planner.transplant(poses, name, f"{adsorbate} on {name}")
                 yield setting, value, self._energies(planner, moved, level, f"{adsorbate} on {name}")
@@ -97,6 +106,33 @@ class Convergence(Observable):
                 row["e_ads_change_ev"] = row["e_ads_ev"] - bound("campaign's ")
         return close(row, self.columns, records, "pose 1")
 
+    def remarks(self, rows: Sequence[Row]) -> list[str]:
+        """What the campaign's choice of each setting costs: its adsorption energy minus the one at the setting's best value."""
+        scans: dict[tuple[str, str, str], dict[str, list[Row]]] = {}
+        for row in rows:
+            if row["setting"] != "campaign":
+                subject = (row["adsorbate"], row["surface"], row["level"])
+                scans.setdefault(subject, {}).setdefault(row["setting"], []).append(row)
+        texts = []
+        for (adsorbate, surface, level), settings in scans.items():
+            costs, lacking = {}, []
+            for setting, its in settings.items():
+                best = max(its, key=lambda row: _fineness(setting, row["value"]))
+                if best["e_ads_change_ev"] is None:
+                    lacking.append(setting)
+                else:
+                    costs[f"{setting} (against {best['value']})"] = -1000 * best["e_ads_change_ev"]
+            if not costs:
+                continue
+            told = ", ".join(f"{name} {cost:+.0f} meV" for name, cost in costs.items())
+            total = sum(costs.values())
+            verdict = "within" if max(abs(total), *map(abs, costs.values())) <= AIM_MEV else "not within"
+            missing = f"; without {', '.join(lacking)}" if lacking else ""
+            texts.append(
+                f"{adsorbate} on {surface}, {level}: the campaign's settings cost {told}; together {total:+.0f} meV, {verdict} the {AIM_MEV} meV aimed at{missing}"
+            )
+        return texts
+
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
         wrong = [name for name in settings.levels if not isinstance(config.levels.get(name), GpawLevel)]
         if wrong:
@@ -117,6 +153,12 @@ class Convergence(Observable):
                 if problem := slab_facts(config, place.model_copy(update={setting: value}))["problem"]:
                     found.append(f"surface '{name}' with {setting} {value}: {problem}")
         return found
+
+
+def _fineness(setting: str, value: str) -> float:
+    """Larger is nearer to converged."""
+    number = float(np.prod([float(part) for part in value.split("x")]))
+    return -number if setting in SPACINGS else number
 
 
 OBSERVABLE = Convergence()

@@ -156,6 +156,7 @@ def _table(observable: Observable, rows: Sequence[Row], fake: bool) -> list[str]
         for row in rows
         if row.get("reason") and row["status"] != "missing"
     ]
+    notes += [f"- {escape(remark)}" for remark in observable.remarks(rows)]
     if waiting := sum(row["status"] == "missing" for row in rows):
         notes.append(f"- {waiting} of {len(rows)} rows wait for calculations: see the beginning of this page")
     lines += [*notes, ""] if notes else []
