@@ -118,7 +118,7 @@ def requests() -> dict[str, dict[str, str]]:
     return jobs
 
 
-def test_every_rule_becomes_a_job_that_asks_for_what_the_plan_predicts(finished):
+def every_rule_became_a_job_that_asked_for_what_the_plan_predicts(finished: Workplace) -> None:
     jobs = requests()
     assert {"build_slabs", "compute_surfaces"} <= set(jobs)
     assert all(job["JobState"] == "COMPLETED" for job in jobs.values())
@@ -129,15 +129,22 @@ def test_every_rule_becomes_a_job_that_asks_for_what_the_plan_predicts(finished)
     assert 0 < 60 * int(hours) + int(minutes) < 60
 
 
-def test_gpaw_runs_on_the_cores_of_its_job(finished):
+def gpaw_ran_on_the_cores_of_its_job(finished: Workplace) -> None:
     (log,) = finished.folder.glob("results/work/*/gpaw.txt")
     assert re.search(r"^cores:\s+2$", log.read_text(), re.MULTILINE), log.read_text()[:1000]
 
 
-def test_the_same_tables_as_on_a_workstation(finished):
+def a_workstation_goes_on_from_there(finished: Workplace) -> None:
     table = (finished.folder / "results/tiny/tables/surfaces.csv").read_text()
     assert ",ok," in table
     finished = Workplace(finished.folder)
     before = finished.records()
     finished.run(engine="real")
     assert finished.records() == before, "a workstation takes up what the cluster computed"
+
+
+def test_a_campaign_runs_under_slurm(finished):
+    """One test, so that one process has the cluster to itself."""
+    every_rule_became_a_job_that_asked_for_what_the_plan_predicts(finished)
+    gpaw_ran_on_the_cores_of_its_job(finished)
+    a_workstation_goes_on_from_there(finished)
