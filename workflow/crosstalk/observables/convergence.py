@@ -77,7 +77,7 @@ class Convergence(Observable):
                 yield setting, value, self._energies(planner, poses, other, what)
         for setting in OF_SURFACE:
             for value in getattr(settings, setting) if hasattr(place, setting) else []:
-                if value == getattr(place, setting):
+                if np.array_equal(value, getattr(place, setting)):
                     yield setting, value, self._energies(planner, poses, level, f"{adsorbate} on {surface}")
                     continue
                 name = planner.varied_surface(surface, setting, value)

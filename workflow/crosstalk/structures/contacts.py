@@ -10,13 +10,11 @@ from ase.geometry import get_distances
 from crosstalk.structures.graphs import FORMED
 from crosstalk.structures.molecules import COVALENT
 
-#: A hydrogen bond: D-H...A with H...A at most so long and an angle at H of at least so many degrees (D, A: N, O, F). The
-#: bounds of moderate ones in G. A. Jeffrey, An Introduction to Hydrogen Bonding, Oxford 1997, with some room in the length.
+#: A hydrogen bond: D-H...A with H...A at most so long and an angle at H of at least so many degrees (D, A: N, O, F): those
+#: that are called moderate (Jeffrey 1997: 1.5 to 2.2 Angstrom, over 130 degrees; unverified), with some room in both.
 HYDROGEN_BOND = 2.3
 HYDROGEN_BOND_ANGLE = 120.0
 POLAR = ("N", "O", "F")
-#: Elements that are neither covalent here nor noble: a contact of them within this many times the sum of covalent radii binds.
-METAL_CONTACT = 1.25
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def between(atoms: Atoms) -> Contacts:
     return Contacts(
         hydrogen_bonds=_hydrogen_bonds(atoms, mine, theirs) + _hydrogen_bonds(atoms, theirs, mine),
         bonds=int((both & (lengths < FORMED * sums)).sum()),
-        metal_contacts=int((~both & (lengths < METAL_CONTACT * sums)).sum()),
+        metal_contacts=int((~both & (lengths < FORMED * sums)).sum()),
         nearest=float(lengths.min()),
     )
 
