@@ -122,6 +122,15 @@ def test_the_error_bar_of_a_difference_is_two_deviations_in_quadrature():
     assert bar == pytest.approx(sqrt(2) * deviation) and source == "set, 5 values"
 
 
+def test_what_the_set_leaves_out_is_added_in_quadrature_and_named():
+    plain = config(validation="set")
+    bare, _ = validation.error_bar(plain.claims["x"], "l", {"frontier": rows()}, plain)
+    spec = config(validation="set", further_errors=[{"error": 0.4, "source": "the solvent (a paper)"}])
+    bar, source = validation.error_bar(spec.claims["x"], "l", {"frontier": rows()}, spec)
+    assert bar**2 - bare**2 == pytest.approx(0.16) and source == "set, 5 values and the solvent (a paper)"
+    assert validation.error_bar(spec.claims["x"], "other", {"frontier": rows()}, spec) == (0.05, "assumed")
+
+
 @pytest.mark.parametrize("errors", [ERRORS[:4], [*ERRORS[:4], None]])
 def test_too_few_values_leave_the_claim_s_own_bar(errors):
     spec = config(validation="set")

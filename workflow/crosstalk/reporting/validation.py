@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 from crosstalk.config import Config
 from crosstalk.config import models as m
@@ -112,12 +112,15 @@ def error_bar(claim: m.Claim, level: str, rows: Mapping[str, Sequence[Row]], con
     """Error bar of a difference at a level, and where it is from.
 
     sqrt(2) times the standard deviation of the level's errors: what is systematic cancels in a difference of like
-    quantities. Against a threshold nothing cancels: the mean absolute error. A level with fewer than LEAST values gets the claim's own error bar.
+    quantities. Against a threshold nothing cancels: the mean absolute error. What the group leaves out (the claim's further errors) is added in
+    quadrature. A level with fewer than LEAST values gets the claim's own error bar.
     """
     if claim.validation is not None:
         found = errors(claim.validation, rows, config).get(level)
         if found is not None and len(found.values) >= LEAST:
             factor = 1.0 if claim.threshold is not None else sqrt(2.0)
             spread = found.mean_absolute if claim.threshold is not None else found.deviation
-            return factor * spread, f"{claim.validation}, {len(found.values)} values"
+            bar = hypot(factor * spread, *(further.error for further in claim.further_errors))
+            named = [f"{claim.validation}, {len(found.values)} values", *(f.source for f in claim.further_errors)]
+            return bar, " and ".join(named)
     return claim.error_bar or 0.0, "assumed"

@@ -58,6 +58,13 @@ class Reference(Model):
     notes: str = ""
 
 
+class FurtherError(Model):
+    """An uncertainty that a validation set does not contain."""
+
+    error: NonNegative = Field(description="uncertainty of the difference, in the quantity's unit")
+    source: str = Field(min_length=1, description="what it is of, and where it was read")
+
+
 class Claim(Model):
     """A statement of a paper: quantity(subject) is above or below quantity(others), wherever `within` agrees."""
 
@@ -87,6 +94,10 @@ class Claim(Model):
     validation: str | None = Field(
         None,
         description="group of references whose errors at the same level are the error bar; error_bar is for levels without",
+    )
+    further_errors: list[FurtherError] = Field(
+        default_factory=list,
+        description="what the validation group leaves out (the solvent, say): added to its error bar in quadrature",
     )
     not_computable: str | None = Field(None, description="reason, when no observable answers the claim")
     notes: str = ""
