@@ -72,6 +72,12 @@ def test_unlike_versions_are_not_subtracted(plan, tmp_path):
         Filled(gas, tmp_path, energies(whole=-20.0), versions={"ion": {"x": "2"}}).row()
 
 
+def test_a_package_that_only_one_record_names_is_no_difference(plan, tmp_path):
+    gas = entry(plan, "binding", environment="gas")
+    more = {"ion": {"x": "1", "later": "3"}}
+    assert Filled(gas, tmp_path, energies(whole=-20.0), versions=more).row()["e_bind_ev"] is not None
+
+
 @pytest.mark.parametrize(
     ("lumo", "diffuse", "flag"),
     [(1.2, False, "unbound"), (-0.3, True, "diffuse"), (0.1, True, "unbound diffuse"), (-1, False, "")],

@@ -406,6 +406,8 @@ def _refuse_unlike(name: str, terms: Sequence[tuple[float, "Record"]], plane: bo
     for _, record in terms[1:]:
         for what, mine in reference.likeness().items():
             theirs = record.likeness().get(what)
+            if what == "versions":  # of packages that both name: later revisions of this program name more of them
+                theirs = mine | {k: version for k, version in (theirs or {}).items() if k in mine}
             if plane and what == "cell" and mine and theirs:
                 mine, theirs = (json.loads(cell)[:2] for cell in (mine, theirs))
             if theirs != mine:

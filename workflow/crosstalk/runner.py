@@ -29,7 +29,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 
 def versions(spec: Spec) -> dict[str, str]:
     """Package -> version of all that can change a spec's number; of a named calculator, the packages of its module."""
-    names = list(PACKAGES[spec.engine])
+    names = [*PACKAGES[spec.engine], *(STEPS[spec.step].packages if spec.engine != "fake" else ())]
     if spec.engine == "ase":
         module = spec.settings["level"]["calculator"].partition(":")[0].partition(".")[0]
         names += metadata.packages_distributions().get(module, [])

@@ -78,6 +78,7 @@ class Step:
     functions engine -> "module:function"; which engines can do it
     sources   modules whose code decides the numbers; a test asks for a decision on `revision` when they change
     optional  inputs that came to no number are left out, as long as one of each kind (first word of the role) is there
+    packages  distributions, beside those of the engine, whose version can change a number
     """
 
     name: str
@@ -86,6 +87,7 @@ class Step:
     functions: Mapping[str, str]
     sources: tuple[str, ...] = field(default=())
     optional: bool = False
+    packages: tuple[str, ...] = ()
 
 
 #: What builds slabs, beside `structures.slabs`.
@@ -110,11 +112,12 @@ _STEPS = [
          ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "structures.conformers")),
     Step("molecule_relax", "relax_molecules", 4, {"pyscf": "crosstalk.engines.pyscf_relax:molecule_relax"},
          ("engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb",
-          "structures.graphs")),
+          "structures.graphs"), packages=("geometric", "tblite")),
     Step("ensemble", "relax_molecules", 1, {"none": "crosstalk.structures.ensembles:ensemble"},
          ("structures.ensembles", "structures.conformers"), optional=True),
     Step("hessian", "relax_molecules", 3, {"pyscf": "crosstalk.engines.pyscf_hessian:hessian"},
-         ("engines.pyscf_hessian", "engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb", "structures.graphs", "structures.rotor")),
+         ("engines.pyscf_hessian", "engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb", "structures.graphs", "structures.rotor"),
+         packages=("geometric", "tblite", "pymatgen")),
     Step("orbitals", "compute_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_orbitals:orbitals"},
          ("engines.pyscf_orbitals", "structures.envelope", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections")),
     Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
