@@ -74,6 +74,7 @@ MISTAKES = [
     ("claims", "claims.homo-order.validation", "validation-ionization", ["'homo-order'", "did you mean 'validation-ionisation'"]),
     ("levels", "tiers.standard.observables.redox.partner_environments", ["ec-emc-smt"], ["partner_environments", "did you mean 'ec-emc-smd'"]),
     ("levels", "tiers.standard.observables.redox.only", {"reduction": ["electrolytes"]}, ["only.reduction", "did you mean 'electrolyte'"]),
+    ("levels", "tiers.standard.observables.redox.poses.oxidation", ["EMCC"], ["poses.oxidation", "did you mean 'EMC'"]),
     ("levels", "tiers.standard.observables.redox.partners.oxidation", ["PF66-"], ["partners", "did you mean 'PF6-'"]),
     ("levels", "tiers.standard.observables.binding.exchange", "EC", ["exchange", "must be a species with a dissociation"]),
     ("surfaces", "surfaces.graphite-basal-1.repeat", [3, 4], ["'graphite-basal-1'", "'repeat'", "7.4 Angstrom apart", "at least 8", "[4, 4]"]),

@@ -225,6 +225,46 @@ def test_a_bound_species_and_its_ion_may_have_a_level_of_their_own(tmp_path):
     assert plan.config.levels[tier.level].functional != "pbe0"
 
 
+def posed(folder):
+    """The entry of water beside hydroxide that loses an electron in each of two kept poses."""
+    redox = {"partners": {"oxidation": ["hydroxide"]}, "poses": {"oxidation": ["water"]}}
+    tier = {"observables": {"redox": redox}, "geometry": {"rerank_window_ev": 0.1, "rerank_keep": 2}}
+    plan = make(load(molecular(folder, "neutral", levels={"tiers": {"free": tier}})))
+    bare = entry(plan, "redox", partner="bare", process="oxidation", environment="continuum")
+    assert not any("#" in role for role in bare.specs), "a species alone has its conformers"
+    return plan, entry(plan, "redox", partner="hydroxide", process="oxidation", environment="continuum")
+
+
+def test_each_kept_pose_of_a_complex_loses_the_electron(tmp_path):
+    plan, found = posed(tmp_path)
+    assert set(found.specs) >= {"before", "before #2", "after #2", "relaxed #2"} and "after #3" not in found.specs
+    for role, index in (("before", 0), ("before #2", 1)):
+        geometry = plan.specs[found.specs[role].inputs["geometry"]]
+        ion = found.specs[role.replace("before", "relaxed")]
+        assert geometry.settings["index"] == index and ion.inputs["geometry"] == geometry.key
+
+
+def test_the_lowest_pose_before_and_the_lowest_after_count(tmp_path):
+    _, found = posed(tmp_path)
+    moved = Outcome(
+        gates=[Gate("connectivity", False, "a proton moved")], quantities={"energy_ev": 0.0}, structures=[ATOM]
+    )
+    energies = {"before": -10.0, "before #2": -10.5, "after": -4.0, "after #2": -4.2}
+    both = row(found, tmp_path / "both", energies, outcomes={"relaxed #2": moved})
+    assert both["potential_v"] == pytest.approx(10.5 - 4.2 - LI) and both["n_poses"] == 2
+    assert both["product"] == "a proton moved"
+    energies["after #2"] = -3.8
+    assert row(found, tmp_path / "first", energies, outcomes={"relaxed #2": moved})["mechanism"] == "direct"
+
+
+@pytest.mark.parametrize(("status", "of_row"), [("absent", "ok"), ("not_converged", "ok"), ("missing", "missing")])
+def test_a_pose_without_an_energy_is_left_out_but_waited_for(tmp_path, status, of_row):
+    _, found = posed(tmp_path)
+    lost = {role: Outcome(status, "x") for role in ("before #2", "after #2", "relaxed #2")}
+    one = row(found, tmp_path / "one", {"before": -10.0, "after": -4.0}, outcomes=lost)
+    assert one["potential_v"] == pytest.approx(6.0 - LI) and one["n_poses"] == 1 and one["status"] == of_row
+
+
 def test_a_partner_that_took_the_electron_is_flagged(plans, tmp_path):
     found = entry(plans["none"], "redox", process="reduction", environment="gas")
     on = Outcome(quantities={"energy_ev": -1.0, "partner_spin": 0.9} | POINT, gates=[], structures=[ATOM])

@@ -19,6 +19,7 @@ from crosstalk.units import ROOM_TEMPERATURE_K
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
+    from crosstalk.spec import Spec
 
 Process = Literal["oxidation", "reduction"]
 BARE = "bare"
@@ -26,6 +27,8 @@ BARE = "bare"
 CHARGE = {"oxidation": 1, "reduction": -1}
 
 
+#: Roles of what is one pose before the electron moved, and after; the first is its energy.
+STATES = (("before", "thermal before"), ("after", "relaxed", "thermal after"))
 #: Unpaired electrons on the partner beyond which the electron came from there, or went there.
 ELSEWHERE = 0.5
 
@@ -54,6 +57,10 @@ class Settings(Model):
         default_factory=dict,
         description="process -> level that a species with a partner and its ion are relaxed at; left out: the tier's. A functional without exact exchange spreads an electron hole over both",
     )
+    poses: dict[Process, list[str]] = Field(
+        default_factory=dict,
+        description="process -> species or groups whose complexes lose or take the electron in every pose that is kept (the tier's rerank_keep), of which the lowest counts on either side; left out: in the lowest only",
+    )
     li_reference_v: float = Field(
         1.40, description="absolute potential of Li/Li+ in V; 4.44 - 3.04, the literature spreads 1.37 to 1.46"
     )
@@ -67,7 +74,7 @@ class Redox(Observable):
     section = Settings
     columns = (
         "species", "partner", "process", "level", "environment", "vertical_ev", "adiabatic_ev", "potential_v", "mechanism", "product",
-        "partner_spin", "mechanism_flag", "max_force_ev_per_angstrom", "thermal", "li_reference_v", *CLOSING,
+        "partner_spin", "mechanism_flag", "n_poses", "max_force_ev_per_angstrom", "thermal", "li_reference_v", *CLOSING,
     )  # fmt: skip
     sign = (
         "Oxidation: energy to remove an electron, positive. Reduction: E(neutral) - E(with the electron), positive = the electron is bound. "
@@ -77,7 +84,7 @@ class Redox(Observable):
         "mechanism 'direct': the ion keeps the bonds of the neutral; 'coupled': it fell apart or an atom moved, and the potential is that of "
         "oxidation or reduction to the product named. An attachment in the gas phase that is not bound is flagged 'unbound' and depends on the basis alone. "
         "partner_spin: unpaired electrons on the partner; beyond half an electron it is the partner "
-        "that was oxidised or reduced, and the row is flagged. max_force: left in the relaxed ion. thermal: whose vibrations the free energies have."
+        "that was oxidised or reduced, and the row is flagged. n_poses: of a complex, those whose ion reached an energy; the lowest counts. max_force: left in the relaxed ion. thermal: whose vibrations the free energies have."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -104,50 +111,59 @@ class Redox(Observable):
         environment: str,
     ) -> Entry:
         whole = name if partner == BARE else planner.beside(name, partner)
-        charge = CHARGE[process]
-        word = "oxidised" if charge > 0 else "reduced"
-        ion: Any = {"charge": planner.charge(whole) + charge, "multiplicity": planner.ionised(whole)}
-        place = settings.partner_geometry.get(process, "") if partner != BARE else ""
-        at = settings.partner_level.get(process, "") if partner != BARE else ""
-        own = planner.geometry(whole, 0, place, at)
-        relaxed = planner.geometry(whole, charge, place, at) if place else planner.ion_geometry(whole, charge, at)
-        atoms = range(len(planner.symbols(name)), len(planner.symbols(whole)))
-        specs = {
-            "before": planner.molecule_energy(whole, level, environment, geometry=own),
-            "after": planner.molecule_energy(
-                whole,
-                level,
-                environment,
-                geometry=relaxed,
-                **ion,
-                partner=atoms if ion["multiplicity"] > 1 else (),
-                note=word,
-            ),
-            "relaxed": planner.relaxation(relaxed, own),
-        }
-        gas = planner.config.environments[environment].model is None
-        if gas:  # a continuum would have relaxed, which is not vertical
-            specs["vertical"] = planner.molecule_energy(
-                whole, level, environment, geometry=own, **ion, note=f"vertically {word}"
-            )
-        thermal = {
-            "thermal before": thermal_spec(planner, own),
-            "thermal after": thermal_spec(planner, own, relaxed),
-        }
-        kept = {role: spec for role, spec in thermal.items() if spec is not None}
+        several = partner != BARE and name in resolve(planner.config.species, settings.poses.get(process, []))
+        subject = {"species": name, "partner": partner, "process": process, "level": level, "environment": environment}
+        specs: dict[str, Spec] = {}
+        for pose in range(planner.kept(whole) if several else 1):
+            found = self._states(planner, settings, subject, whole, pose)
+            specs |= {_ranked(role, pose): spec for role, spec in found.items()}
         thermo = planner.tier.thermochemistry
         facts = {
-            "sign": charge,
-            "solution": not gas,
+            "sign": CHARGE[process],
+            "solution": planner.config.environments[environment].model is not None,
             "temperature_k": thermo.temperature_k if thermo else ROOM_TEMPERATURE_K,
             "thermal": "none" if thermo is None else thermo.ions,
             "li_reference_v": settings.li_reference_v,
+            "several": several,
         }
-        subject = {"species": name, "partner": partner, "process": process, "level": level, "environment": environment}
-        return Entry(self.name, subject, specs | (kept if len(kept) == len(thermal) else {}), facts)
+        return Entry(self.name, subject, specs, facts)
+
+    def _states(
+        self, planner: "Planner", settings: Settings, subject: Mapping[str, Any], whole: str, pose: int
+    ) -> dict[str, "Spec"]:
+        """A species, or a pose of a complex, before and after it lost or took an electron."""
+        process, level, environment = subject["process"], subject["level"], subject["environment"]
+        charge, bare = CHARGE[process], subject["partner"] == BARE
+        place = "" if bare else settings.partner_geometry.get(process, "")
+        at = "" if bare else settings.partner_level.get(process, "")
+        own = planner.geometry(whole, 0, place, at, pose)
+        if place:
+            relaxed = planner.geometry(whole, charge, place, at, pose)
+        else:
+            relaxed = planner.ion_geometry(whole, charge, at, pose)
+        ion: Any = {"charge": planner.charge(whole) + charge, "multiplicity": planner.ionised(whole)}
+        atoms = range(len(planner.symbols(subject["species"])), len(planner.symbols(whole)))
+        word = "oxidised" if charge > 0 else "reduced"
+
+        def energy(geometry: "Spec", *notes: str, **state: Any) -> "Spec":
+            note = ", ".join([*notes, *([f"pose {pose + 1}"] if pose else [])])
+            return planner.molecule_energy(whole, level, environment, geometry=geometry, note=note, **state)
+
+        specs = {
+            "before": energy(own),
+            "after": energy(relaxed, word, **ion, partner=atoms if ion["multiplicity"] > 1 else ()),
+            "relaxed": planner.relaxation(relaxed, own),
+        }
+        # A continuum would have relaxed, which is not vertical.
+        if planner.config.environments[environment].model is None and not pose:
+            specs["vertical"] = energy(own, f"vertically {word}", **ion)
+        before, after = thermal_spec(planner, own), thermal_spec(planner, own, relaxed)
+        return specs | ({"thermal before": before, "thermal after": after} if before and after else {})
 
     def problems(self, config: Any, settings: Settings, subjects: Mapping[str, Sequence[str]]) -> list[str]:
-        named = {"partnered": settings.partnered or [], **{f"only.{k}": names for k, names in settings.only.items()}}
+        named = {"partnered": settings.partnered or []}
+        named |= {f"only.{process}": names for process, names in settings.only.items()}
+        named |= {f"poses.{process}": names for process, names in settings.poses.items()}
         if problems := unknown(config.species, named):
             return problems
         partners = sorted({partner for its in settings.partners.values() for partner in its})
@@ -160,11 +176,16 @@ class Redox(Observable):
         ]
 
     def row(self, entry: Entry, read: Read) -> Row:
-        records = {role: read(spec) for role, spec in entry.specs.items()}
+        every = {role: read(spec) for role, spec in entry.specs.items()}
         sign, facts = entry.facts["sign"], entry.facts
         row: Row = dict(entry.subject) | {"thermal": facts["thermal"]}
-        if "vertical" in records and usable(records, "before", "vertical"):
-            row["vertical_ev"] = sign * combine("energy_ev", [(1, records["vertical"]), (-1, records["before"])])
+        records = lowest_states(every)
+        if facts["several"]:
+            row["n_poses"] = sum(record.usable for role, record in every.items() if role.split(" #")[0] == "after")
+        if "vertical" in every:  # of the lowest geometry, on both sides
+            records["vertical"] = every["vertical"]
+            if usable(every, "before", "vertical"):
+                row["vertical_ev"] = sign * combine("energy_ev", [(1, every["vertical"]), (-1, every["before"])])
         if usable(records, "before", "after", "relaxed"):
             electronic = combine("energy_ev", [(1, records["after"]), (-1, records["before"])])
             row["adiabatic_ev"] = sign * electronic
@@ -190,6 +211,26 @@ class Redox(Observable):
             found = sums([(1, "after"), (-1, "before")], records, facts["temperature_k"], solution=True)
             difference = found[2] if found else None
         return None if difference is None else facts["sign"] * difference - facts["li_reference_v"]
+
+
+def _ranked(role: str, pose: int) -> str:
+    """The role of a pose, from 0, which of the lowest has no number."""
+    return f"{role} #{pose + 1}" if pose else role
+
+
+def lowest_states(every: Mapping[str, Record]) -> dict[str, Record]:
+    """The records of the lowest pose before and of the lowest after, by roles without a number.
+
+    Poses that do not exist, or came to no energy, are left out as long as there is another; one that is not computed yet
+    stays, by its own role, so that the row is not complete.
+    """
+    poses = sorted({role.partition(" #")[2] for role in every})
+    chosen: dict[str, Record] = {}
+    for state in STATES:
+        ways = [{role: every[at] for role in state if (at := f"{role} #{k}" if k else role) in every} for k in poses]
+        numbers = [way for way in ways if all(record.usable for record in way.values())]
+        chosen |= min(numbers, key=lambda way: way[state[0]].quantities["energy_ev"]) if numbers else ways[0]
+    return chosen | {role: record for role, record in every.items() if record.status == "missing"}
 
 
 def became(*records: Record) -> tuple[str, str]:

@@ -59,14 +59,20 @@ class MoleculePlanner(BasePlanner):
         given = inline(self.config, species.geometry or "")
         return "conformers", described | {k: given[k] for k in ("symbols", "positions")}
 
-    def _geometry(self, name: str, charge: int = 0, environment: str = "", level: str = "") -> Spec:
+    def kept(self, name: str) -> int:
+        """How many structures of a species are relaxed, from the lowest up; as many ranks exist of `pose` below."""
+        relax = self.tier.geometry
+        return relax.rerank_keep if relax is not None and relax.rerank_window_ev is not None else 1
+
+    def _geometry(self, name: str, charge: int = 0, environment: str = "", level: str = "", pose: int = 0) -> Spec:
         """The geometries that energies of a species are computed at, from the lowest up: structures of this spec's record.
 
         charge: of its ion (an electron more, -1, or less, +1), from a search of the ion's own; whatever bonds it then has.
         environment: where it is relaxed; the gas phase unless given.
         level: what it is relaxed at; the tier's unless given, which puts conformers in order in any case.
+        pose: rank, from 0, of the one pose of a complex that it is; of other species the spec holds all that are kept.
         """
-        geometry, relax = self.relaxed(name, charge, environment, level), self.tier.geometry
+        geometry, relax = self.relaxed(name, charge, environment, level, pose), self.tier.geometry
         thermo = self.tier.thermochemistry
         if relax is None or thermo is None or STEPS[geometry.step].name == "given":
             return geometry
@@ -75,21 +81,21 @@ class MoleculePlanner(BasePlanner):
         shared, descent = self._descent(name, charge, environment)
         at = level or relax.level
         about = self._about(name, at, costs.HESSIAN, shared)
-        label = self._label(name, charge, environment, at)
+        label = self._label(name, charge, environment, at, pose)
         settings = {**descent, "index": 0}
         return self.add("hessian", at, settings, {"geometry": geometry}, label=label, **about)
 
-    def _relaxed(self, name: str, charge: int = 0, environment: str = "", level: str = "") -> Spec:
+    def _relaxed(self, name: str, charge: int = 0, environment: str = "", level: str = "", pose: int = 0) -> Spec:
         """As `geometry`, without a look at vibrations: what is put on a surface relaxes there again."""
         found, relax = self.conformers(name, charge), self.tier.geometry
         if relax is None or STEPS[found.step].name == "given" or len(self.symbols(name)) == 1:
             return found
         shared, descent = self._descent(name, charge, environment)
         wish = {**descent, "connectivity": "reported"} if charge else descent
-        start, keep = found, 1
+        start, ranks = found, [pose]
         if relax.rerank_window_ev is not None:
-            # A complex is there for its lowest pose: nothing is averaged over the others.
-            keep = relax.rerank_keep if name not in self.complexes else 1
+            # A complex is there for one of its poses: nothing is averaged over them.
+            ranks = list(range(relax.rerank_keep)) if name not in self.complexes else [pose]
             settings = {**shared, "window_ev": relax.rerank_window_ev, "keep": relax.rerank_keep}
             about = self._about(name, relax.level, costs.RERANKING, shared)
             label = self._label(name, charge, environment, relax.level)
@@ -102,16 +108,17 @@ class MoleculePlanner(BasePlanner):
                 "molecule_relax", at, {**wish, "index": k}, {"geometry": start},
                 label=label + (f", conformer {k + 1}" if k else ""), **about,
             )
-            for k in range(keep)
+            for k in ranks
         }  # fmt: skip
         if len(relaxed) == 1:
-            return relaxed["relaxed 0"]
+            return next(iter(relaxed.values()))
         inputs = {"search 0": start, **relaxed}
         return self.add("ensemble", None, {}, inputs, label=label, cost_s=0.5, memory_mb=200)
 
     @staticmethod
-    def _label(name: str, charge: int, environment: str, level: str) -> str:
-        return f"{_ionised(name, charge)} at {level}" + (f" in {environment}" if environment else "")
+    def _label(name: str, charge: int, environment: str, level: str, pose: int = 0) -> str:
+        at = f"{_ionised(name, charge)} at {level}" + (f" in {environment}" if environment else "")
+        return at + (f", pose {pose + 1}" if pose else "")
 
     def _descent(self, name: str, charge: int, environment: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings of energies along a relaxation, and of the relaxation."""
@@ -146,12 +153,12 @@ class MoleculePlanner(BasePlanner):
             spec = self.specs[spec.inputs["geometry"]]
         return spec
 
-    def ion_geometry(self, name: str, charge: int, level: str = "") -> Spec:
+    def ion_geometry(self, name: str, charge: int, level: str = "", pose: int = 0) -> Spec:
         """The minimum that a species relaxes to from its own geometry after an electron was added (-1) or removed (+1),
 
-        whatever its bonds then are; both at the tier's level unless given.
+        whatever its bonds then are; both at the tier's level unless given. pose: as in `geometry`.
         """
-        start, relax = self.geometry(name, 0, "", level), self.tier.geometry
+        start, relax = self.geometry(name, 0, "", level, pose), self.tier.geometry
         if relax is None or len(self.symbols(name)) == 1 or start.step == "given":
             return start
         settings = {
@@ -164,7 +171,7 @@ class MoleculePlanner(BasePlanner):
         }
         at = level or relax.level
         about = self._molecule_cost(name, at, open_shell=True, factor=costs.RELAXATION)
-        label = self._label(name, charge, "", at)
+        label = self._label(name, charge, "", at, pose)
         wish = {**settings, "connectivity": "reported"}
         geometry = self.add("molecule_relax", at, wish, {"geometry": start}, label=label, **about)
         thermo = self.tier.thermochemistry
