@@ -1,12 +1,15 @@
 """Laws of the molecular engine on small molecules: derivatives, ghosts, size, spin, solvation, resuming."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from pyscf import dft, gto
 
+from crosstalk.config import load
 from crosstalk.engines import pyscf as engine
 from crosstalk.engines import pyscf_relax as relaxation
 from crosstalk.engines import scf, stability
@@ -17,6 +20,7 @@ from crosstalk.spec import Spec
 from crosstalk.steps import Input
 from crosstalk.units import HARTREE_EV
 
+ROOT = Path(__file__).parents[2]
 LEVEL = {
     "engine": "pyscf",
     "functional": "b3lyp",
@@ -85,6 +89,20 @@ def test_density_fitting_costs_less_than_a_tenth_of_a_millihartree(tmp_path):
         found[name] = surface.at(surface.start.positions).energy
     assert abs(found["cc-pvtz-jkfit"] - found[None]) < 1e-4 * HARTREE_EV
     assert found["cc-pvtz-jkfit"] != found[None]
+
+
+@pytest.mark.parametrize("name", ["wb97m-v/def2-tzvppd", "wb97m-v/def2-qzvppd"])
+def test_the_accurate_levels_are_plain_pyscf_s(tmp_path, name):
+    """Neon: VV10 and the meta-GGA with the grids, fits and shortcuts that the config's levels take."""
+    level = load(ROOT / "config").levels[name].identity()
+    atoms = Atoms("Ne")
+    found = energy(tmp_path, atoms, level).quantities
+    mol = gto.M(atom=[*zip(atoms.symbols, atoms.positions, strict=True)], basis=level["basis"], verbose=0)
+    plain = dft.RKS(mol, xc=level["functional"])
+    plain.grids.level = level["grid_level"]
+    reference = plain.kernel()
+    assert found["energy_ev"] / HARTREE_EV == pytest.approx(reference, abs=1e-4)
+    assert found["homo_ev"] / HARTREE_EV == pytest.approx(plain.mo_energy[mol.nelectron // 2 - 1], abs=3e-5)
 
 
 def test_elements_that_an_auxiliary_basis_lacks_take_the_general_one():
