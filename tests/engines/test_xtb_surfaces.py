@@ -94,6 +94,106 @@ def test_more_starts_keep_the_earlier_ones(found: tuple[Outcome, Path], tmp_path
     assert again["energy"] == pytest.approx(first["energy"], abs=1e-6)
 
 
+def test_the_record_says_what_was_known_after_each_start(found: tuple[Outcome, Path]) -> None:
+    quantities = found[0].quantities
+    discovery, lowest = quantities["discovery"], quantities["lowest_after_ev"]
+    assert len(discovery) == len(lowest) == quantities["n_starts"]
+    assert discovery == sorted(discovery) and discovery[-1] == quantities["n_found"]
+    assert lowest == sorted(lowest, reverse=True) and lowest[-1] == quantities["pose_energies_ev"][0]
+    assert [gate.name for gate in found[0].gates] == ["filter_converged"], "nobody asked for patience"
+
+
+# -- until nothing new comes ------------------------------------------------------------------------------------------
+
+#: A letter for each minimum: eV above -0.3 and how high the molecule stands; "-" flew away, "u" ran out of steps, "x" had no SCF.
+MINIMA = {"a": 0.0, "b": 0.05, "c": 0.10, "d": 0.15, "e": 0.20, "f": 0.60}
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """made_up("abba"): starts 0, 1, 2, 3 end in these minima. Returns the heights (Angstrom) of the cells that they are relaxed in."""
+    heights: list[float] = []
+
+    def tell(ends: str) -> list[float]:
+        todo = iter(ends)
+
+        def relaxed(start: Any, level: Any, height: float, fmax: float, max_steps: int) -> xtb_surfaces.End:
+            heights.append(height)
+            letter = next(todo)
+            if letter not in MINIMA:
+                status = {"-": "desorbed", "u": "unconverged", "x": "failed"}[letter]
+                return xtb_surfaces.End(status, "made up", None if letter == "x" else -10.0, start)
+            final = start.copy()
+            mine = final.get_tags() == 1
+            final.positions[mine] = molecule("CH3OH").positions
+            final.positions[mine] += (3.0, 3.0, 4.0 + 6 * MINIMA[letter])
+            return xtb_surfaces.End("bound", "", -10.3 + MINIMA[letter], final)
+
+        monkeypatch.setattr(xtb_surfaces, "_relaxed", relaxed)
+        monkeypatch.setattr(xtb_surfaces, "_references", lambda *_: (-10.0, molecule("CH3OH")))
+        return heights
+
+    return tell
+
+
+def saturation(outcome: Outcome) -> tuple[bool, int] | None:
+    return next(((g.passed, g.value) for g in outcome.gates if g.name == "search_saturated"), None)
+
+
+@pytest.mark.parametrize(
+    ("ends", "discovery", "patience"),
+    [
+        ("abab", [1, 2, 2, 2], 2),
+        ("bacb", [1, 2, 3, 3], 2),  # c is a minimum, and no candidate
+        ("abcbb", [1, 2, 3, 3, 3], 3),
+        ("b-xaxb-", [1, 1, 1, 2, 2, 2, 2], 3),  # what comes to no pose changes nothing, and counts
+        ("dcba-dd", [1, 2, 3, 4, 4, 4, 4], 3),
+        ("f-aff", [0, 0, 1, 1, 1], 2),  # f lies above the window of a
+    ],
+)
+def test_the_search_ends_when_patience_starts_changed_no_candidate(
+    tmp_path: Path, made_up: Any, ends: str, discovery: list[int], patience: int
+) -> None:
+    made_up(ends)
+    outcome = search(tmp_path, n_poses=4, patience=patience, keep=2)
+    assert outcome.quantities["discovery"] == discovery
+    assert saturation(outcome) == (True, patience)
+    assert len(list(tmp_path.glob("pose_*.json"))) == outcome.quantities["n_starts"] == len(discovery)
+
+
+def test_candidates_that_change_to_the_end_leave_the_search_unfinished(tmp_path: Path, made_up: Any) -> None:
+    heights = made_up("edcba")
+    outcome = search(tmp_path, n_poses=1, patience=2, keep=3)
+    assert outcome.quantities["discovery"] == [1, 2, 3, 4, 5], "five times what was asked for"
+    assert outcome.quantities["lowest_after_ev"] == pytest.approx([-0.10, -0.15, -0.20, -0.25, -0.30])
+    assert saturation(outcome) == (False, 0)
+    assert len(set(heights)) == 1
+    made_up("aaaaaaaa")
+    search(tmp_path / "many", n_poses=8)
+    assert len(heights) == 13 and len(set(heights)) == 1, "one cell, however many starts"
+
+
+def test_a_killed_search_goes_on_to_the_same_end(tmp_path: Path, made_up: Any) -> None:
+    made_up("bcabac")
+    whole = search(tmp_path / "whole", n_poses=2, patience=3, keep=2)
+    made_up("bca")
+    with pytest.raises(StopIteration):
+        search(tmp_path / "killed", n_poses=2, patience=3, keep=2)
+    made_up("bac")
+    resumed = search(tmp_path / "killed", n_poses=2, patience=3, keep=2)
+    assert (resumed.quantities, resumed.gates) == (whole.quantities, whole.gates)
+    assert whole.quantities["n_starts"] == 6
+
+
+def test_a_search_without_a_converged_pose_is_not_saturated(tmp_path: Path, made_up: Any) -> None:
+    made_up("u-u")
+    outcome = search(tmp_path, n_poses=2, patience=3, keep=2)
+    assert [gate.name for gate in outcome.gates if not gate.passed] == ["filter_converged", "search_saturated"]
+    made_up("xxx")
+    unranked = search(tmp_path / "failed", n_poses=2, patience=3, keep=2)
+    assert [gate.name for gate in unranked.gates] == ["filter_converged"] and len(unranked.structures) == 2 + 3
+
+
 def test_without_any_scf_the_starts_go_on_unranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: Any) -> Any:
         raise CalculationFailed("no SCF today")

@@ -74,6 +74,16 @@ def test_distinct_minima_are_averaged_and_name_their_starts(planned, tmp_path):
     assert found["rank_correlation"] == 0.5
 
 
+def test_a_row_says_when_the_search_knew_what_it_knows(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="pw")
+    known = {"discovery": [0, 1, 2, 3, 3, 3], "lowest_after_ev": [0.0, -0.1, -0.295, -0.295, -0.3, -0.3]}
+    search = outcome(n_starts=6, n_atoms=35, **known)
+    found = row(chosen, tmp_path, WHOLE | {"ensemble": outcome(**MINIMA), "poses": search})
+    assert found["search"] == "3 minima, the last at start 4, the lowest at 3", "5 meV lower is the same"
+    before = row(chosen, tmp_path / "before", WHOLE | {"ensemble": outcome(**MINIMA)})
+    assert not before["search"]
+
+
 def test_each_stage_of_the_funnel_is_ranked_against_the_next(planned, tmp_path):
     chosen = entry(planned, "adsorption", surface="sheet", level="pw")
     relaxed = energies(pose_1_geometry=-130.0, pose_2_geometry=-130.3, pose_3_geometry=-130.2)

@@ -118,7 +118,7 @@ def test_equal_poses_are_found_under_the_symmetry_of_the_slab() -> None:
     swapped.positions[methyl] = swapped.positions[methyl[[2, 0, 1]]]
     assert pose_ensembles.pose_rmsd(shifted, one) == pytest.approx(0, abs=1e-6)
     assert pose_ensembles.pose_rmsd(turned, one) == pytest.approx(0, abs=1e-4)
-    assert pose_ensembles.deduplicate([one, shifted, turned, swapped], [0.0, 0.001, -0.001, 0.002]) == ([2], [4])
+    assert pose_ensembles.grouped([one, shifted, turned, swapped], [0.0, 0.001, -0.001, 0.002]) == [[2, 0, 1, 3]]
 
 
 def test_different_poses_stay_apart() -> None:
@@ -127,11 +127,9 @@ def test_different_poses_stay_apart() -> None:
     half.positions[one.get_tags() == 1] += GRAPHENE.cell[0] / 2
     higher = one.copy()
     higher.positions[one.get_tags() == 1, 2] += 1.0
-    assert pose_ensembles.deduplicate([one, half, higher], [0.0, 0.0, 0.0]) == ([0, 1, 2], [1, 1, 1])
-    assert pose_ensembles.deduplicate([one, one], [0.5, 0.0])[0] == [
-        1,
-        0,
-    ]  # same place, other energy: both stay, lowest first
+    assert pose_ensembles.grouped([one, half, higher], [0.0, 0.0, 0.0]) == [[0], [1], [2]]
+    # same place, other energy: both stay, lowest first
+    assert pose_ensembles.grouped([one, one], [0.5, 0.0]) == [[1], [0]]
 
 
 def test_one_box_for_all() -> None:
@@ -148,6 +146,63 @@ def test_one_box_for_all() -> None:
     # The slab stands at the same place in all of them.
     for pose in boxed[2:]:
         assert np.allclose(pose.positions[: len(bare)], boxed[0].positions)
+
+
+# -- while they come one by one --------------------------------------------------------------------------------------
+
+SHEET = slabs.in_box(GRAPHENE, 10.0).repeat((2, 2, 1))
+
+
+def above(height: float, cells: int = 0) -> Atoms:
+    """Methanol on the sheet: one pose for each height (Angstrom), wherever its `cells` of the lattice are."""
+    alcohol = METHANOL.copy()
+    alcohol.set_tags(1)
+    alcohol.positions += [3.0, 2.0, SHEET.positions[0, 2] + 4.0 + height]
+    alcohol.positions += cells * GRAPHENE.cell[0]
+    return SHEET + alcohol
+
+
+def taken(keep: int, *seen: tuple[float, float], window_ev: float = 0.3) -> tuple[list[bool], list[float]]:
+    """Which of the poses (height, energy) changed the candidates, and the candidates' energies in the end."""
+    candidates = pose_ensembles.Candidates(keep, window_ev)
+    changes = [candidates.changed_by(above(height, k), energy) for k, (height, energy) in enumerate(seen)]
+    return changes, [energy for energy, _ in candidates.lowest]
+
+
+def test_what_has_room_or_is_clearly_lower_changes_the_candidates() -> None:
+    changes, lowest = taken(2, (0, -0.30), (1, -0.25), (2, -0.20), (3, -0.28))
+    assert changes == [True, True, False, True] and lowest == [-0.30, -0.28]
+
+
+def test_another_pose_as_low_as_the_one_that_has_to_go_is_no_change() -> None:
+    changes, lowest = taken(2, (0, -0.30), (1, -0.25), (2, -0.255), (3, -0.27))
+    assert changes == [True, True, False, True], "5 meV are below what the filter tells apart, 15 are not"
+    assert lowest == [-0.30, -0.27]
+
+
+def test_a_minimum_found_again_is_no_change_however_it_relaxed() -> None:
+    changes, lowest = taken(2, (0, -0.30), (0, -0.288), (0.1, -0.315), (1, -0.20))
+    assert changes == [True, False, False, True], "15 meV lower in the same place: the rest of a relaxation"
+    assert lowest == [-0.315, -0.20]
+
+
+def test_what_lies_above_the_window_is_no_candidate() -> None:
+    assert taken(3, (0, -0.50), (1, -0.19)) == ([True, False], [-0.50])
+    changes, lowest = taken(3, (1, -0.19), (0, -0.50), (2, -0.45))
+    assert changes == [True, True, True] and lowest == [-0.50, -0.45], "the first one is out, and leaves room"
+
+
+def test_candidates_are_the_lowest_of_all_poses_grouped_at_once() -> None:
+    random = np.random.default_rng(3)
+    minima = {float(k): -0.30 + 0.025 * k for k in range(6)}
+    heights = random.choice(list(minima), size=16)
+    energies = [minima[height] + random.uniform(0, 0.002) for height in heights]
+    candidates, seen = pose_ensembles.Candidates(3, 0.1), []
+    for k, (height, energy) in enumerate(zip(heights, energies, strict=True)):
+        seen.append(above(height, k % 4))
+        candidates.changed_by(seen[-1], energy)
+        lowest = [energies[group[0]] for group in pose_ensembles.grouped(seen, energies[: k + 1])]
+        assert [e for e, _ in candidates.lowest] == [e for e in lowest if e - lowest[0] <= 0.1][:3]
 
 
 # -- after the energies are known ------------------------------------------------------------------------------------

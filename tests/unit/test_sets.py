@@ -6,6 +6,7 @@ from crosstalk.config import load
 from crosstalk.errors import ConfigError
 from crosstalk.plan import make
 
+from . import surfaces
 from .small import molecular, small, write
 
 #: A dimer whose atoms lie where somebody put them.
@@ -165,6 +166,27 @@ def test_no_patience_leaves_a_search_what_it_was(tmp_path):
     )
     assert "patience" not in plain.settings["sampling"]
     assert plain.key == null.key != some.key and some.settings["sampling"]["patience"] == 5
+
+
+def test_no_patience_leaves_a_pose_search_what_it_was(tmp_path):
+    plain, more, some, other = (
+        next(
+            spec
+            for spec in surfaces.plan(tmp_path / name, levels={"tiers": {"films": {"poses": changes}}}).specs.values()
+            if spec.step == "poses"
+        )
+        for name, changes in (
+            ("plain", {}),
+            ("more", {"keep": 2}),
+            ("some", {"patience": 5}),
+            ("other", {"patience": 5, "keep": 2}),
+        )
+    )
+    assert not {"patience", "keep"} & set(plain.settings["sampling"])
+    assert plain.key == more.key, "how many go on is nothing that the search needs to know"
+    assert {key: some.settings["sampling"][key] for key in ("patience", "keep")} == {"patience": 5, "keep": 3}
+    assert len({plain.key, some.key, other.key}) == 3, "with a patience it decides when the search ends"
+    assert some.cost_s > plain.cost_s
 
 
 def test_an_explicit_null_is_no_patience(tmp_path):

@@ -130,9 +130,12 @@ def search_s(n_atoms: int, starts: int) -> float:
     return 2.0 + starts * 0.03 * n_atoms
 
 
-def poses_s(n_atoms: int, starts: int, steps: int) -> float:
-    """CPU seconds of a periodic xTB pose filter with a frozen slab; starts take about a third of their steps."""
-    return 3.0 + starts * steps / 3 * 0.4 * (n_atoms / 45) ** 2
+def poses_s(n_atoms: int, starts: int, steps: int, patience: int = 0) -> float:
+    """CPU seconds of a periodic xTB pose filter with a frozen slab; starts take about a third of their steps.
+
+    With a patience: as if the last of the `starts` had been the last to change a candidate.
+    """
+    return 3.0 + (starts + patience) * steps / 3 * 0.4 * (n_atoms / 45) ** 2
 
 
 #: What a box adds to the slab's thickness: with an adsorbate, and without.

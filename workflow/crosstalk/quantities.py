@@ -89,7 +89,7 @@ QUANTITIES = _declare(
     Quantity(
         "discovery",
         "",
-        "how many of the distinct minima were known after start k; non-decreasing, ends at n_found",
+        "how many of the distinct minima that a search ends with were known after start k; non-decreasing, ends at n_found",
         ("n_starts",),
         decimals=0,
     ),
@@ -200,6 +200,12 @@ QUANTITIES = _declare(
         "eV",
         "filter-level adsorption energies of the distinct poses, ascending; negative = bound",
         ("n_found",),
+    ),
+    Quantity(
+        "lowest_after_ev",
+        "eV",
+        "lowest filter-level adsorption energy known after start k; 0 (slab and molecule apart) where none was lower; non-increasing",
+        ("n_starts",),
     ),
     Quantity(
         "found_by", "", "starts that ended in each of the distinct minima, in their order", ("n_found",), decimals=0

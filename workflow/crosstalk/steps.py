@@ -31,8 +31,9 @@ bulk_relax       crystal {symbols, cell, scaled_positions}, symmetry_angstrom (t
 crystal_energy   level, index (0), part ("crystal" | "layer", one layer of it alone); input geometry (bulk_relax)
 slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below};
                  input bulk (optional, bulk_relax: the lattice that the surface's settings leave out)
-poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fmax_ev_per_angstrom, max_steps}, repeat [n, m],
-                 vacuum_angstrom, level (xtb or ase); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
+poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fmax_ev_per_angstrom, max_steps, patience (optional:
+                 starts in a row that must change none of the lowest poses before the search ends), keep (with a patience: how many
+                 these are)}, repeat [n, m], vacuum_angstrom, level (xtb or ase); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
                  same box, then the poses from the lowest up; tag 1 marks the adsorbate
 surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; input geometry (poses)
 thicken          repeat [n, m], more_vacuum_angstrom; inputs geometry, bare (surface_relax on a thin model of a surface: any structure, the bare
@@ -129,7 +130,7 @@ _STEPS = [
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw_relax:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
          ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", *_DESCENT, "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 2, dict.fromkeys(("xtb", "ase"), "crosstalk.engines.xtb_surfaces:poses"),
-         ("engines.xtb", "engines.xtb_surfaces", "engines.surface_hessian", "structures.rotor", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
+         ("engines.xtb", "engines.xtb_search", "engines.xtb_surfaces", "engines.surface_hessian", "structures.rotor", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
     Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
          ("structures.transplants", "structures.poses")),
     Step("thicken", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:thicken"},

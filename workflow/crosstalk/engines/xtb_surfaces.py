@@ -12,8 +12,9 @@ import importlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from crosstalk.structures.rotor import rigid_modes
 if TYPE_CHECKING:
     from crosstalk.spec import Spec
     from crosstalk.steps import Input
+    from crosstalk.structures.poses import Start
 
 #: Between the highest atom and the next image along the normal, Angstrom.
 VACUUM = 20.0
@@ -74,8 +76,10 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
 def poses(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     """Step `poses`: starts relaxed on the frozen slab, the distinct ones from the lowest up.
 
-    Every finished start leaves a file in `folder` and is not done again. A start that this level cannot do is left out;
-    when it can do none, the starts themselves go on, unranked, and the gate `filter_converged` is missed.
+    With a patience they go on until so many in a row changed none of the poses that are kept; `search_saturated` is
+    missed when EXTENSION times `n_poses` did not do. Every finished start leaves a file in `folder` and is not done
+    again. A start that this level cannot do is left out; when it can do none, the starts themselves go on, unranked, and
+    the gate `filter_converged` is missed.
     """
     from crosstalk.structures import poses as placing
 
@@ -83,10 +87,13 @@ def poses(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     sampling = settings["sampling"]
     primitive = inputs["slab"].structures[0]
     conformers = _conformers(inputs["adsorbate"], sampling["energy_window_ev"])
-    starts = [
-        placing.start(i, primitive, settings["repeat"], conformers, sampling["seed"], sampling["height_angstrom"])
-        for i in range(sampling["n_poses"])
-    ]
+
+    @cache
+    def start(index: int) -> "Start":
+        seed, above = sampling["seed"], sampling["height_angstrom"]
+        return placing.start(index, primitive, settings["repeat"], conformers, seed, above)
+
+    first = [start(k).atoms for k in range(sampling["n_poses"])]
     bare = primitive.repeat((*settings["repeat"], 1))
     bare.set_tags(0)
     size = max(float(a.get_all_distances().max()) for a in conformers)
@@ -95,11 +102,15 @@ def poses(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     try:
         zero, molecule = _references(bare, conformers, level, height, fmax, folder)
     except CalculationFailed as failure:
-        return _unranked(bare, conformers[0], starts, settings, f"the bare slab: {failure}")
-    ends = [_finished(s, level, height, fmax, steps, folder / f"pose_{s.index:03d}.json") for s in starts]
-    if all(end.status == "failed" for end in ends):
-        return _unranked(bare, molecule, starts, settings, ends[0].reason)
-    return _ranked(bare, molecule, ends, zero, settings)
+        return _unranked(bare, conformers[0], first, settings, f"the bare slab: {failure}")
+
+    def end(index: int) -> End:
+        return _finished(start(index), level, height, fmax, steps, folder / f"pose_{index:03d}.json")
+
+    ends, idle = _search(end, sampling)
+    if all(e.status == "failed" for e in ends):
+        return _unranked(bare, molecule, [e.atoms for e in ends], settings, ends[0].reason)
+    return _ranked(bare, molecule, ends, idle, zero, settings)
 
 
 # -- one start ---------------------------------------------------------------------------------------------------
@@ -109,7 +120,7 @@ def poses(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
 class End:
     """How a start ended: bound | unconverged (max_steps) | failed (no SCF) | a class of graphs.adsorption_class.
 
-    positions in Angstrom, energy in eV (None when failed).
+    positions in Angstrom (those of the start when failed), energy in eV (None when failed).
     """
 
     status: str
@@ -118,7 +129,7 @@ class End:
     atoms: Atoms
 
 
-def _finished(start: Any, level: Mapping[str, Any], height: float, fmax: float, max_steps: int, path: Path) -> End:
+def _finished(start: "Start", level: Mapping[str, Any], height: float, fmax: float, max_steps: int, path: Path) -> End:
     """The end of a start: read from `path`, or computed and written there."""
     if path.exists():
         kept = json.loads(path.read_text())
@@ -221,41 +232,82 @@ def _references(
     return slab_energy + energy, Atoms(conformers[0].symbols, positions)
 
 
-def _ranked(bare: Atoms, molecule: Atoms, ends: Sequence[End], zero: float, settings: Mapping[str, Any]) -> Outcome:
+def _search(end: Callable[[int], End], sampling: Mapping[str, Any]) -> tuple[list[End], int]:
+    """The ends of starts 0, 1, ..., and how many of the last ones changed no candidate (0 without a patience)."""
+    from crosstalk.engines.xtb_search import EXTENSION
+    from crosstalk.structures.pose_ensembles import Candidates
+
+    enough, patience = sampling["n_poses"], sampling.get("patience")
+    if not patience:
+        return [end(k) for k in range(enough)], 0
+    candidates = Candidates(sampling["keep"], sampling["energy_window_ev"])
+    ends: list[End] = []
+    idle = 0
+    while len(ends) < enough or (idle < patience and len(ends) < EXTENSION * enough):
+        last = end(len(ends))
+        ends.append(last)
+        energy = last.energy if last.status == "bound" else None
+        idle = 0 if energy is not None and candidates.changed_by(last.atoms, energy) else idle + 1
+    return ends, idle
+
+
+def _ranked(
+    bare: Atoms, molecule: Atoms, ends: Sequence[End], idle: int, zero: float, settings: Mapping[str, Any]
+) -> Outcome:
     """The distinct bound poses within the energy window. Unconverged ones stand in only when there are no others."""
     from crosstalk.structures import pose_ensembles
     from crosstalk.structures import poses as placing
 
     sampling = settings["sampling"]
-    chosen = [e for e in ends if e.status == "bound"]
-    converged = bool(chosen)
-    chosen = chosen or [e for e in ends if e.status == "unconverged"]
-    if not chosen:
+    converged = any(e.status == "bound" for e in ends)
+    numbers = [k for k, e in enumerate(ends) if e.status == ("bound" if converged else "unconverged")]
+    if not numbers:
         status, count = Counter(e.status for e in ends if e.status != "failed").most_common(1)[0]
         example = next(e.reason for e in ends if e.status == status)
         raise PhysicsFailure(status, f"{count} of {len(ends)} starts, none stayed bound; e.g. {example}")
-    energies = [e.energy - zero for e in chosen if e.energy is not None]
-    order, found_by = pose_ensembles.deduplicate([e.atoms for e in chosen], energies)
-    order = [k for k in order if energies[k] - energies[order[0]] <= sampling["energy_window_ev"]]
-    n_rejected = len(ends) - len(chosen)
-    structures = placing.boxed(bare, molecule, [chosen[k].atoms for k in order], settings["vacuum_angstrom"])
-    quantities = _counts(structures, len(ends), n_rejected) | {
-        "pose_energies_ev": [energies[k] for k in order],
-        "found_by": found_by[: len(order)],
+    chosen = [ends[k].atoms for k in numbers]
+    energies = [e - zero for e in (ends[k].energy for k in numbers) if e is not None]
+    groups = pose_ensembles.grouped(chosen, energies)
+    groups = [g for g in groups if energies[g[0]] - energies[groups[0][0]] <= sampling["energy_window_ev"]]
+    structures = placing.boxed(bare, molecule, [chosen[g[0]] for g in groups], settings["vacuum_angstrom"])
+    quantities = _counts(structures, len(ends), len(ends) - len(numbers)) | {
+        "pose_energies_ev": [energies[g[0]] for g in groups],
+        "found_by": [len(g) for g in groups],
         "starts_by_class": [sum(e.status == name for e in ends) for name in CLASSES],
     }
-    return Outcome(
-        quantities=quantities,
-        gates=[Gate("filter_converged", converged, len(ends) - n_rejected if converged else 0, 1, "starts")],
-        structures=structures,
-    )
+    quantities |= _progress([min(numbers[k] for k in g) for g in groups], numbers, energies, len(ends))
+    gates = [Gate("filter_converged", converged, len(numbers) if converged else 0, 1, "starts")]
+    gates += _saturation(idle if converged else 0, sampling)
+    return Outcome(quantities=quantities, gates=gates, structures=structures)
 
 
-def _unranked(bare: Atoms, molecule: Atoms, starts: Sequence[Any], settings: Mapping[str, Any], reason: str) -> Outcome:
+def _progress(
+    found: Sequence[int], numbers: Sequence[int], energies: Sequence[float], n_starts: int
+) -> dict[str, list[Any]]:
+    """What was known after each start: minima by the starts that `found` them first, energies (eV) by those with `numbers`."""
+    lowest = np.zeros(n_starts)  # slab and molecule apart
+    lowest[list(numbers)] = np.minimum(energies, 0.0)
+    return {
+        "discovery": [sum(first <= k for first in found) for k in range(n_starts)],
+        "lowest_after_ev": np.minimum.accumulate(lowest).tolist(),
+    }
+
+
+def _saturation(idle: int, sampling: Mapping[str, Any]) -> list[Gate]:
+    """Gate of a search with a patience: it ended because no candidate changed, not because the starts ran out."""
+    patience = sampling.get("patience")
+    if not patience:
+        return []
+    return [Gate("search_saturated", idle >= patience, idle, patience, "starts without a new candidate")]
+
+
+def _unranked(
+    bare: Atoms, molecule: Atoms, starts: Sequence[Atoms], settings: Mapping[str, Any], reason: str
+) -> Outcome:
     """The starts as they are, in their own order, when the filter could do none of them."""
     from crosstalk.structures import poses as placing
 
-    structures = placing.boxed(bare, molecule, [s.atoms for s in starts], settings["vacuum_angstrom"])
+    structures = placing.boxed(bare, molecule, starts, settings["vacuum_angstrom"])
     gate = Gate("filter_converged", False, 0, 1, "starts")
     text = f"poses neither relaxed nor ranked, {reason}"
     return Outcome(

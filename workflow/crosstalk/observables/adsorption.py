@@ -13,6 +13,7 @@ from crosstalk.observables.base import CLOSING, ENSEMBLE, PROFILES, Entry, Obser
 from crosstalk.quantities import combine, combine_lists
 from crosstalk.ranking import LEAST_RANKED, rank_correlation
 from crosstalk.record import USABLE, Record
+from crosstalk.structures.pose_ensembles import RESOLUTION_EV
 from crosstalk.thermochemistry import adsorption_correction
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Adsorption(Observable):
         "adsorbate", "surface", "level", "e_ads_ev", "e_disp_ev", "e_electronic_ev", "e_ads_spread_ev", "e_ads_average_ev", "g_ads_ev", "interaction_ev",
         "deformation_slab_ev", "deformation_molecule_ev", "counterpoise_ev", "adsorbate_charge_e", "n_poses", "class", "geometry_flag",
         "height_angstrom", "nearest_contact_angstrom", "hydrogen_bonds", "bonds_to_slab", "metal_contacts", "image_gap_angstrom", "n_starts", "n_atoms",
-        "minima", "poses", "starts", "rank_correlation", "rank_relaxed", "rank_final", *CLOSING,
+        "minima", "poses", "starts", "search", "rank_correlation", "rank_relaxed", "rank_final", *CLOSING,
     )  # fmt: skip
     sign = (
         "e_ads = E(slab+molecule) - E(slab) - E(molecule, same box and settings), lowest pose; negative = bound. e_disp is its dispersion part, "
@@ -73,7 +74,8 @@ class Adsorption(Observable):
         "surfaces. e_ads_average: over the distinct minima, Boltzmann weights at 298.15 K. g_ads: of the lowest pose at 298.15 K from the gas at "
         "1 bar, translation and rotation turned into six vibrations, inner vibrations unchanged. counterpoise (basis-set superposition of a local "
         "basis) is not contained: add it. adsorbate_charge: Hirshfeld, positive = electrons went to the slab. "
-        "n_poses: poses computed at the final level, out of n_starts starts of the filter; poses and starts: how they ended; minima: distinct "
+        "n_poses: poses computed at the final level, out of n_starts starts of the filter; poses and starts: how they ended; search: distinct "
+        "minima of the filter, the start that led to the last new one, and the one after which the lowest energy was known to 0.01 eV; minima: distinct "
         "ones of the final level with the starts that found them. hydrogen_bonds, bonds_to_slab, metal_contacts, nearest_contact: what holds the lowest pose. "
         "rank_correlation: between the order of the kept poses by the filter and at the final level; rank_relaxed: by the filter and after relaxation; rank_final: after "
         "relaxation and at the row's level. geometry_flag 'unrelaxed': energies at the filter's geometries, which bind "
@@ -161,6 +163,7 @@ class Adsorption(Observable):
             row |= {c: records["poses"].quantities.get(c) for c in ("n_starts", "n_atoms", "image_gap_angstrom")}
             row |= {c: entry.facts[c] for c in ("n_atoms",) if c in entry.facts}
             row["starts"] = _counted(STARTS, records["poses"].quantities.get("starts_by_class", []))
+            row["search"] = _searched(records["poses"].quantities)
         roles = [role for role in records if role.startswith("pose ") and not role.endswith("geometry")]
         energies: dict[str, float] = {}
         if usable(records, "slab", "molecule"):
@@ -325,6 +328,16 @@ def _class(records: Mapping[str, Record], role: str) -> str:
         known = told.status not in ("absent", "blocked", "missing")
         return told.status.replace("not_converged", "unconverged").replace("_", " ") if known else ""
     return "unconverged" if any(gate.name in UNCONVERGED for gate in geometry.missed) else "bound"
+
+
+def _searched(quantities: Mapping[str, Any]) -> str:
+    """What the pose search knew when; starts are counted from 1. Empty for a record of before, or of starts that went unranked."""
+    if "discovery" not in quantities:
+        return ""
+    known, lowest = quantities["discovery"], quantities["lowest_after_ev"]
+    last = 1 + next(k for k, n in enumerate(known) if n == known[-1])
+    settled = 1 + next(k for k, energy in enumerate(lowest) if energy - lowest[-1] <= RESOLUTION_EV)
+    return f"{known[-1]} minima, the last at start {last}, the lowest at {settled}"
 
 
 def _counted(names: Sequence[str], numbers: Sequence[int]) -> str:

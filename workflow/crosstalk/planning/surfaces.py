@@ -67,14 +67,18 @@ class SurfacePlanner(MoleculePlanner):
         """Adsorbate poses on the repeated slab, with both references in the same box."""
         tier, place = self.tier.poses, self.config.surfaces[surface]
         assert tier is not None
+        unused = {"patience", "keep"} if tier.patience is None else set()
         settings = {
-            "sampling": tier.model_dump(exclude={"level", "keep", "least_image_angstrom"}),
+            "sampling": tier.model_dump(exclude={"level", "least_image_angstrom"} | unused),
             "repeat": list(place.repeat),
             "vacuum_angstrom": place.vacuum_angstrom,
         }
         inputs = {"slab": self.slab(surface), "adsorbate": self.relaxed(adsorbate)}
         box = self._box(surface, tuple(place.repeat), len(self.symbols(adsorbate)))
-        about = {"cost_s": costs.poses_s(box.n_atoms, tier.n_poses, tier.max_steps), "memory_mb": 800}
+        about = {
+            "cost_s": costs.poses_s(box.n_atoms, tier.n_poses, tier.max_steps, tier.patience or 0),
+            "memory_mb": 800,
+        }
         spec = self.add("poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", **about)
         self.boxes[spec.key] = box
         return spec

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Poses nearer in energy (eV) and shape (Angstrom) than this are one.
 SAME_ENERGY_EV = 0.02
 SAME_RMSD = 0.3
+#: Filter energies nearer than this (eV) tell no order: a force of 0.1 eV/Angstrom left along one of the soft motions that hold
+#: an adsorbate (0.5 eV/Angstrom^2) is worth f^2/2k = 0.01 eV.
+RESOLUTION_EV = 0.01
 
 
 def pose_ensemble(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
@@ -55,16 +58,49 @@ def pose_ensemble(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> 
     return outcome
 
 
-def deduplicate(every: Sequence[Atoms], energies: Sequence[float]) -> tuple[list[int], list[int]]:
-    """Indices of the distinct poses, lowest energy first, and how many of all poses each of them stands for.
+def grouped(every: Sequence[Atoms], energies: Sequence[float]) -> list[list[int]]:
+    """Indices of the poses that are one minimum, the lowest of each first; minima ascending in energy (eV).
 
     All poses stand on the same slab, whose symmetry is that of the first one's.
     """
     if not every:
-        return [], []
+        return []
     twins = representatives(every, energies, every[0][every[0].get_tags() == 0])
-    kept = sorted(set(twins), key=lambda k: (energies[k], k))
-    return kept, [twins.count(k) for k in kept]
+    return [
+        [k, *(i for i, twin in enumerate(twins) if twin == k and i != k)]
+        for k in sorted(set(twins), key=lambda k: (energies[k], k))
+    ]
+
+
+class Candidates:
+    """The poses that a funnel takes on, while they come one by one: the `keep` lowest distinct ones within a window of the lowest.
+
+    Energies in eV. All poses stand on one slab.
+    """
+
+    def __init__(self, keep: int, window_ev: float):
+        self.keep, self.window_ev = keep, window_ev
+        self.lowest: list[tuple[float, Atoms]] = []  # ascending
+        self._operations: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def changed_by(self, pose: Atoms, energy: float) -> bool:
+        """Take in a pose. True when it is another minimum, and one that the candidates would have missed.
+
+        That is: it is among them now, where there was room or RESOLUTION_EV below the one that had to go.
+        """
+        before = self.lowest
+        self._operations = self._operations or poses.plane_operations(pose[pose.get_tags() == 0])
+        twins = [known for known in before if self._are_same(pose, energy, *known)]
+        if any(known <= energy for known, _ in twins):
+            return False
+        others = [known for known in before if all(known is not twin for twin in twins)]
+        ranked = sorted([*others, (energy, pose)], key=lambda entry: entry[0])
+        self.lowest = [entry for entry in ranked if entry[0] - ranked[0][0] <= self.window_ev][: self.keep]
+        enters = any(its is pose for _, its in self.lowest)
+        return enters and not twins and (len(before) < self.keep or before[-1][0] - energy > RESOLUTION_EV)
+
+    def _are_same(self, pose: Atoms, energy: float, known: float, other: Atoms) -> bool:
+        return abs(energy - known) <= SAME_ENERGY_EV and pose_rmsd(pose, other, self._operations) <= SAME_RMSD
 
 
 def representatives(every: Sequence[Atoms], energies: Sequence[float], bare: Atoms) -> list[int]:

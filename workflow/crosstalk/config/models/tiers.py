@@ -80,10 +80,20 @@ class PoseSearch(Model):
     """Start poses of an adsorbate, relaxed on the frozen slab as a filter."""
 
     level: str
-    n_poses: Count = Field(description="starting poses")
-    keep: Count = Field(description="distinct poses that go on, from the lowest up")
+    n_poses: Count = Field(
+        description="starting poses; with a patience up to five times as many while candidates change"
+    )
+    keep: Count = Field(
+        description="distinct poses that go on (candidates), from the lowest up; fewer when fewer lie within energy_window_ev"
+    )
+    patience: Count | None = Field(
+        None,
+        description="go on until this many starts in a row change none of the poses that go on; null: n_poses starts",
+    )
     seed: int = Field(7, ge=0)
-    energy_window_ev: Positive = Field(0.3, description="poses kept above the lowest, eV")
+    energy_window_ev: Positive = Field(
+        0.3, description="poses and conformers kept above the lowest, eV; poses above it are no candidates"
+    )
     least_image_angstrom: Positive = Field(
         8.0,
         description="least distance of an adsorbate from its lateral images, centre to centre; checked before anything runs",
