@@ -35,7 +35,7 @@ def relaxed(store, index, energy, atoms, gates=()):
 
 
 def failed(store, index, status="absent"):
-    spec = Spec("molecule_relax", "pyscf", {"index": index}, {}, 1, label=f"conformer {index}")
+    spec = Spec("molecule_relax", "pyscf", {"index": index}, {"geometry": "search"}, 1, label=f"conformer {index}")
     store.save(spec, Outcome(status, "no such structure"), {}, {})
     return spec
 
@@ -118,6 +118,19 @@ def test_other_steps_need_all_of_their_inputs(store):
     spec = Spec("molecule_energy", "pyscf", {}, {"geometry": failed(store, 0, "rearranged").key}, 1)
     with pytest.raises(PhysicsFailure, match="conformer 0: rearranged") as failure:
         gather_inputs(spec, store)
+    assert failure.value.status == "blocked"
+
+
+def test_what_needs_a_structure_that_was_not_found_is_absent_too(store):
+    second = failed(store, 1, "absent")
+    third = Spec("molecule_energy", "pyscf", {}, {"geometry": second.key}, 1)
+    with pytest.raises(PhysicsFailure, match="conformer 1: absent") as failure:
+        gather_inputs(third, store)
+    assert failure.value.status == "absent"
+    search_itself = Spec("ion_pairs", "xtb", {}, {}, 1, label="pair")
+    store.save(search_itself, Outcome("absent", "no room"), {}, {})
+    with pytest.raises(PhysicsFailure, match="no room") as failure:
+        gather_inputs(Spec("molecule_relax", "pyscf", {}, {"geometry": search_itself.key}, 1), store)
     assert failure.value.status == "blocked"
 
 

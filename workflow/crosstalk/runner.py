@@ -57,17 +57,24 @@ def agree(value: bool) -> bool:
     return bool(answer[0])
 
 
+def is_spare(record: Record) -> bool:
+    """Whether a record is of a second, third, ... structure that a search did not find: nothing is lost with it.
+
+    A search that found none at all (it has no inputs) is another matter.
+    """
+    return record.status == "absent" and bool(record.spec.inputs)
+
+
 def gather_inputs(spec: Spec, store: Store) -> dict[str, Input]:
-    """The finished records that `spec` names. Raises PhysicsFailure("blocked") when one of them is no number."""
+    """The finished records that `spec` names. Raises PhysicsFailure when one of them is no number: "blocked", or "absent" like it."""
     inputs = {}
     for role, key in spec.inputs.items():
         record = store.load(key)
         if not record.usable and STEPS[spec.step].optional:
             continue
         if not record.usable:
-            raise PhysicsFailure(
-                "blocked", f"{record.spec.label or record.spec.step}: {record.status} ({record.reason})"
-            )
+            status = "absent" if is_spare(record) else "blocked"
+            raise PhysicsFailure(status, f"{record.spec.label or record.spec.step}: {record.status} ({record.reason})")
         inputs[role] = Input(record, store.structures(record))
     if lost := {role.split()[0] for role in spec.inputs} - {role.split()[0] for role in inputs}:
         raise PhysicsFailure("blocked", f"no usable input of the kind {', '.join(sorted(lost))}")
