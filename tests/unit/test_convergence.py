@@ -7,7 +7,7 @@ from crosstalk.observables.base import observables
 from crosstalk.plan import make
 from crosstalk.record import Outcome, Store
 
-SCAN = {"cutoff_ev": [400, 500], "kpoint_spacing_per_angstrom": [0.5], "layers": [2, 3], "vacuum_angstrom": [14.0], "repeat": [[5, 5]]}  # fmt: skip
+SCAN = {"cutoff_ev": [400, 500], "kpoint_spacing_per_angstrom": [0.5], "layers": [2, 3], "vacuum_angstrom": [14.0], "repeat": [[5, 5]], "wider": [[1, 0]]}  # fmt: skip
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_each_setting_is_varied_alone(plan):
     entries = plan.table("convergence")
     assert [(e.subject["setting"], e.subject["value"]) for e in entries] == [
         ("campaign", ""), ("cutoff_ev", "400"), ("cutoff_ev", "500"), ("kpoint_spacing_per_angstrom", "0.5"), ("layers", "2"), ("layers", "3"),
-        ("repeat", "5x5"), ("vacuum_angstrom", "14"),
+        ("repeat", "5x5"), ("repeat", "5x4"), ("vacuum_angstrom", "14"),
     ]  # fmt: skip
     here = entries[0].specs
     for entry in entries[1:]:
@@ -65,7 +65,12 @@ def test_what_the_settings_cost_is_said_in_a_sentence(plan):
 
 
 @pytest.mark.parametrize(
-    ("scan", "words"), [({}, ["nothing is varied", "cutoff_ev"]), ({"repeat": [[4]]}, ["repeat", "no pair"])]
+    ("scan", "words"),
+    [
+        ({}, ["nothing is varied", "cutoff_ev"]),
+        ({"repeat": [[4]]}, ["repeat", "no pair"]),
+        ({"wider": [[1, -1]]}, ["wider", "no pair"]),
+    ],
 )
 def test_a_scan_of_nothing_is_refused_at_the_door(config_dir, edit, scan, words):
     from crosstalk.errors import ConfigError

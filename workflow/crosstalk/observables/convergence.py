@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from crosstalk.config.models import Count, GpawLevel, Model, Positive
+from crosstalk.config.models import Count, GpawLevel, Model, Positive, Surface
 from crosstalk.config.structures import slab_facts
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.quantities import combine
@@ -35,7 +35,18 @@ class Settings(Model):
     grid_spacing_angstrom: list[Positive] = Field(default_factory=list, description="grid spacings, Angstrom")
     layers: list[Count] = Field(default_factory=list, description="numbers of layers")
     repeat: list[list[Count]] = Field(default_factory=list, description="lateral repeats of the surface cell")
+    wider: list[list[int]] = Field(
+        default_factory=list,
+        description="cells added to the surface's own lateral repeat, e.g. [1, 0]: what fits surfaces of unlike cells",
+    )
     vacuum_angstrom: list[Positive] = Field(default_factory=list, description="vacuum above the highest atom, Angstrom")
+
+    def values(self, setting: str, place: Surface) -> list[Any]:
+        """What a setting of a surface takes in turn; nothing where its builder has no such setting."""
+        if not hasattr(place, setting):
+            return []
+        wider = [[n + more for n, more in zip(place.repeat, added, strict=True)] for added in self.wider]
+        return [*getattr(self, setting), *(wider if setting == "repeat" else [])]
 
 
 class Convergence(Observable):
@@ -76,7 +87,7 @@ class Convergence(Observable):
                 what = f"{adsorbate} on {surface}"
                 yield setting, value, self._energies(planner, poses, other, what)
         for setting in OF_SURFACE:
-            for value in getattr(settings, setting) if hasattr(place, setting) else []:
+            for value in settings.values(setting, place):
                 if np.array_equal(value, getattr(place, setting)):
                     yield setting, value, self._energies(planner, poses, level, f"{adsorbate} on {surface}")
                     continue
@@ -137,10 +148,13 @@ class Convergence(Observable):
         wrong = [name for name in settings.levels if not isinstance(config.levels.get(name), GpawLevel)]
         if wrong:
             return []  # said elsewhere
-        asked = [name for name in (*OF_LEVEL, *OF_SURFACE) if getattr(settings, name)]
-        if not asked:
-            return [f"nothing is varied; allowed: {', '.join((*OF_LEVEL, *OF_SURFACE))}"]
+        allowed = (*OF_LEVEL, *OF_SURFACE, "wider")
+        if not any(getattr(settings, name) for name in allowed):
+            return [f"nothing is varied; allowed: {', '.join(allowed)}"]
         pairs = [f"repeat: {value} is no pair of numbers" for value in settings.repeat if len(value) != 2]
+        pairs += [
+            f"wider: {v} is no pair of numbers, none below 0" for v in settings.wider if len(v) != 2 or min(v) < 0
+        ]
         return pairs or self._unbuildable(config, settings, subjects)
 
     @staticmethod
@@ -149,7 +163,7 @@ class Convergence(Observable):
         found = []
         for name, setting in product(subjects["surfaces"], OF_SURFACE):
             place = config.surfaces[name]
-            for value in getattr(settings, setting) if hasattr(place, setting) else []:
+            for value in settings.values(setting, place):
                 if problem := slab_facts(config, place.model_copy(update={setting: value}))["problem"]:
                     found.append(f"surface '{name}' with {setting} {value}: {problem}")
         return found
