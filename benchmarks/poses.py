@@ -119,14 +119,14 @@ def plain(toy: bool, folder: Path) -> dict[str, float]:
     return {"gradients": optimiser.nsteps + 1, "energy": float(atoms.get_potential_energy()), "force": force}
 
 
-def measured(way: str, toy: bool) -> dict[str, float]:
-    """One way in processes of its own, with its wall time."""
+def measured(way: str, toy: bool, script: str = __file__) -> dict[str, float]:
+    """One way of a script in processes of its own, with its wall time."""
     launcher = ["mpirun", "-n", str(RANKS), "--bind-to", "none", "--oversubscribe", "gpaw", "python"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path, "PYTHONPATH": str(Path(__file__).parent)}
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        command = [*launcher, __file__, "worker", way, "toy" if toy else "full", folder]
+        command = [*launcher, script, "worker", way, "toy" if toy else "full", folder]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         seconds = time.monotonic() - start
     if done.returncode:
@@ -150,12 +150,17 @@ def main(arguments: list[str]) -> None:
         print(f"\nOurs is {ratio:.1f} times as fast and ends {higher:+.0f} meV from plain BFGS.")
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["worker"]:
-        from ase.parallel import world
-
-        result = globals()[sys.argv[2]](sys.argv[3] == "toy", Path(sys.argv[4]))
-        if world.rank == 0:
-            print(json.dumps(result), flush=True)
-    else:
+def run(ways: dict[str, Any], main: Any) -> None:
+    """The script, or one way of it as the process that `measured` starts."""
+    if sys.argv[1:2] != ["worker"]:
         main(sys.argv[1:])
+        return
+    from ase.parallel import world
+
+    result = ways[sys.argv[2]](sys.argv[3] == "toy", Path(sys.argv[4]))
+    if world.rank == 0:
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    run(globals(), main)
