@@ -153,6 +153,14 @@ def test_validation_decides_what_a_difference_is_worth():
     assert "assumed" in judged(False, 0.2)[0].evidence
 
 
+def test_what_missed_a_gate_is_counted_and_not_averaged():
+    found = rows([0.1, 9.0, 0.3])
+    found[1]["status"] = "gated"
+    (row,) = validation.table({"frontier": found}, config(3))
+    assert (row["n"], row["n_gated"], row["n_missing"]) == (2, 1, 0)
+    assert row["mean_error"] == pytest.approx(0.2) and row["max_error"] == pytest.approx(0.3)
+
+
 def test_levels_have_error_bars_of_their_own():
     found = {"frontier": rows(A=-4.8, B=-5.0) + rows([0.0, 0.01, 0.0, 0.0, 0.01], "fine", A=-4.8, B=-5.0)}
     verdict = claims.judge("x", found, config(validation="set"))

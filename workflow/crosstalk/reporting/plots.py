@@ -107,9 +107,10 @@ def parity(rows: Sequence[Row], groups: dict[str, Sequence[str]], warning: str =
         ends = [min(r["reference_value"] for r in its), max(r["reference_value"] for r in its)]
         upper.plot(ends, ends, color="black", lw=0.6)
         lower.axhline(0.0, color="black", lw=0.6)
-        errors = np.array([row["error"] for row in its])
-        worst = float(errors[np.abs(errors).argmax()])
-        text = f"{len(its)} values\nmean {errors.mean():+.2f}\nmean abs. {np.abs(errors).mean():.2f}\nlargest {worst:+.2f} eV"
+        errors = np.array([row["error"] for row in its if row["status"] != "gated"])
+        text = _of_errors(errors) + (
+            "" if len(errors) == len(its) else f"\n{len(its) - len(errors)} missed a gate (open)"
+        )
         upper.text(0.04, 0.96, text.replace("-", "\u2212"), transform=upper.transAxes, va="top", fontsize=7)
         upper.set_title(level)
         lower.set_xlabel("reference (eV)")
@@ -131,8 +132,20 @@ def parity(rows: Sequence[Row], groups: dict[str, Sequence[str]], warning: str =
     return figure
 
 
+def _of_errors(errors: np.ndarray) -> str:
+    """Number, mean, mean absolute and largest error, in eV."""
+    if not len(errors):
+        return "no value"
+    worst = float(errors[np.abs(errors).argmax()])
+    return f"{len(errors)} values\nmean {errors.mean():+.2f}\nmean abs. {np.abs(errors).mean():.2f}\nlargest {worst:+.2f} eV"
+
+
 def _scatter(upper: Axes, lower: Axes, rows: Sequence[Row], k: int) -> None:
-    style: Any = {"color": SERIES[k % len(SERIES)][0], "marker": MARKERS[k % len(MARKERS)], "ls": "none", "ms": 3.5}
-    x = [row["reference_value"] for row in rows]
-    upper.plot(x, [row["value"] for row in rows], **style)
-    lower.plot(x, [row["error"] for row in rows], **style)
+    """Values above, errors below; what missed a gate is an open symbol."""
+    colour, marker = SERIES[k % len(SERIES)][0], MARKERS[k % len(MARKERS)]
+    for gated, face in ((False, colour), (True, "none")):
+        its = [row for row in rows if (row["status"] == "gated") == gated]
+        style: Any = {"color": colour, "marker": marker, "mfc": face, "ls": "none", "ms": 3.5}
+        x = [row["reference_value"] for row in its]
+        upper.plot(x, [row["value"] for row in its], **style)
+        lower.plot(x, [row["error"] for row in its], **style)

@@ -22,11 +22,12 @@ COLUMNS = (
     "worst",
     "unit",
     "n_missing",
+    "n_gated",
     "verified",
 )
 SIGN = (
     "error = our value - reference. standard_deviation: of the errors about their mean; max_error: the largest one by size. "
-    "n_missing: references of the group that came to no number."
+    "n_missing: references of the group that came to no number; n_gated: those whose number missed a gate, which count no more than a missing one."
 )
 
 
@@ -38,6 +39,7 @@ class Errors:
     names: tuple[str, ...]
     unit: str
     n_missing: int
+    n_gated: int
     n_verified: int
 
     @property
@@ -68,12 +70,14 @@ def errors(group: str, rows: Mapping[str, Sequence[Row]], config: Config) -> dic
 
 
 def _errors(rows: Sequence[Row]) -> Errors:
-    there = [row for row in rows if row["error"] is not None]
+    numbers = [row for row in rows if row["error"] is not None]
+    there = [row for row in numbers if row["status"] != "gated"]
     return Errors(
         tuple(row["error"] for row in there),
         tuple(row["reference"] for row in there),
         str(rows[0]["unit"]),
-        len(rows) - len(there),
+        len(rows) - len(numbers),
+        len(numbers) - len(there),
         sum(row["verified"] == "verified" for row in there),
     )
 
@@ -94,6 +98,7 @@ def table(rows: Mapping[str, Sequence[Row]], config: Config) -> list[Row]:
                 "n": len(found.values),
                 "unit": found.unit,
                 "n_missing": found.n_missing,
+                "n_gated": found.n_gated,
             }
             if found.values:
                 row |= {
