@@ -205,3 +205,23 @@ def test_what_no_bond_holds_is_missed_when_it_is_gone():
     assert graphs.parted(together, apart).startswith("H2O came apart") and "Li" not in graphs.parted(together, apart)
     assert graphs.parted(apart, together) == "" == graphs.parted(apart, apart), "what was apart before is no loss"
     assert graphs.parted(complexed[:4], complexed[:4]) == "", "one molecule"
+
+
+@pytest.mark.parametrize("silicon", [2.5, 2.75])
+@pytest.mark.parametrize("shift", [0.0, 6.5])
+def test_a_contact_across_an_oxygen_is_no_bond(silicon, shift):
+    """Silicon in a strained ring, whole or through the edge of the cell."""
+    height = (1.65**2 - silicon**2 / 4) ** 0.5
+    atoms = Atoms("SiOSi", [[0, 0, 0], [silicon / 2, 0, height], [silicon, 0, 0]], cell=[8, 9, 9], pbc=True)
+    atoms.positions[:, 0] = (atoms.positions[:, 0] + shift) % 8
+    assert graphs.connectivity(atoms) == {(0, 1), (1, 2)}
+    relaxed = atoms.copy()
+    relaxed.positions[2, 0] = (relaxed.positions[2, 0] + 3.15 - silicon) % 8
+    assert graphs.compare(atoms, relaxed).status == "ok", "and so it cannot break"
+
+
+def test_rings_of_three_keep_their_bonds():
+    for name in ("C3H6_D3h", "CH2OCH2"):  # cyclopropane, oxirane
+        ring = molecule(name)
+        heavy = [pair for pair in graphs.connectivity(ring) if all(ring.numbers[list(pair)] > 1)]
+        assert len(heavy) == 3

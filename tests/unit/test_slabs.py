@@ -1,17 +1,21 @@
 """Slabs: composition, bonds, caps and cells follow from the crystal, and the same settings give the same atoms."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.io import read
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from ase.spacegroup import crystal
 
+from crosstalk import cli
 from crosstalk.errors import CrosstalkError
 from crosstalk.structures import cleavage, slabs
 
+CONFIG = Path(__file__).parents[2] / "config"
 CRISTOBALITE = crystal(
     ["Si", "O"], [(0.125, 0.125, 0.125), (0, 0, 0)], spacegroup=227, setting=2, cellpar=[7.16] * 3 + [90] * 3
 )
@@ -177,3 +181,19 @@ def test_boxes_leave_the_atoms_where_they_are_to_each_other() -> None:
     boxed = slabs.in_box(atoms, 3.0)
     assert np.allclose(np.diff(boxed.positions, axis=0), np.diff(atoms.positions, axis=0))
     assert boxed.cell[2, 2] == pytest.approx(np.ptp(atoms.positions[:, 2]) + 6.0)
+
+
+def test_a_surface_can_be_looked_at_before_anything_is_computed(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["surface", "sio-hydrogenated-1", "--config-dir", str(CONFIG), "--to", str(tmp_path)])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("stoichiometric SiO", "coordination", "area_angstrom2", "Angstrom^2"))
+    assert len(read(tmp_path / "sio-hydrogenated-1.xyz")) == int(said.split("n_atoms")[1].split()[0])
+    assert (tmp_path / "sio-hydrogenated-1.png").stat().st_size > 5000
+
+
+def test_an_unknown_surface_is_answered_with_the_nearest_one(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["surface", "sio-hydrogenatd-1", "--config-dir", str(CONFIG)])
+    assert "did you mean 'sio-hydrogenated-1'" in str(end.value)

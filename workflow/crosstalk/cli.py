@@ -77,6 +77,10 @@ def parser() -> argparse.ArgumentParser:
         of_campaign(sub := add(name, function, text))
         if name == "publish":
             sub.add_argument("--partial", action="store_true", help="publish an unfinished campaign as far as it goes")
+    surface = add("surface", _surface, "build surfaces as their entries say: facts, a structure file and a picture")
+    surface.add_argument("names", nargs="+", metavar="NAME")
+    surface.add_argument("--config-dir", type=Path, default=Path("config"))
+    surface.add_argument("--to", type=Path, default=Path(), help="folder of the files")
     glass = add("glass", _glass, "make the file of a glass of glasses.yaml, once (minutes for each seed)")
     glass.add_argument("name")
     glass.add_argument("--config-dir", type=Path, default=Path("config"))
@@ -203,6 +207,17 @@ def _show(options: argparse.Namespace) -> int:
     if not found:
         raise MissingRecordError(f"no record whose key begins with '{options.key}' in results/")
     print(found[0].read_text(), end="")
+    return 0
+
+
+def _surface(options: argparse.Namespace) -> int:
+    from crosstalk.config import load
+    from crosstalk.reporting import preview
+
+    config = load(options.config_dir)
+    for name in options.names:
+        for line in preview.surface(name, config, options.to):
+            print(line)
     return 0
 
 

@@ -40,21 +40,27 @@ def slab_settings(config: Config, surface: Surface) -> dict[str, Any]:
     return built
 
 
+def cut_settings(config: Config, surface: Surface) -> dict[str, Any]:
+    """As `slab_settings`; a surface that is cut from a relaxed crystal has the lattice of that crystal's file. Raises CrosstalkError when it cannot be cut."""
+    built = slab_settings(config, surface)
+    if (bulk := getattr(surface, "bulk", None)) is None:
+        return built
+    from crosstalk.structures import crystals
+
+    return crystals.cut_from(built, crystals.atoms_of(crystal_settings(config, config.crystals[bulk])))
+
+
 def slab_facts(config: Config, surface: Surface) -> dict[str, Any]:
     """problem (why it cannot be built, empty when it can), and of the primitive slab: elements, n_atoms, area_angstrom2,
     thickness_angstrom, lateral (its two vectors in the plane, Angstrom). Of a surface that is cut from a relaxed crystal: with the lattice of that crystal's file."""
+    from crosstalk.errors import CrosstalkError
+
     try:
-        built = slab_settings(config, surface)
+        built = cut_settings(config, surface)
     except (OSError, ValueError) as error:
         return {"problem": f"its file cannot be read: {error}"}
-    if (bulk := getattr(surface, "bulk", None)) is not None:
-        from crosstalk.errors import CrosstalkError
-        from crosstalk.structures import crystals
-
-        try:
-            built = crystals.cut_from(built, crystals.atoms_of(crystal_settings(config, config.crystals[bulk])))
-        except CrosstalkError as error:
-            return {"problem": str(error)}
+    except CrosstalkError as error:
+        return {"problem": str(error)}
     return dict(remembered(f"surface {canonical(built)}", lambda: _build(built)))
 
 

@@ -92,7 +92,7 @@ def pictures(plan: Plan, store: Store) -> list[Picture]:
     for spec in (spec for spec in plan.specs.values() if spec.step in ("bulk_relax", "slab")):
         atoms = geometry_of(spec, plan, store)
         found.append(
-            Picture(spec.label, "slab", None if atoms is None else _wide(atoms), tables.word(read(spec).status))
+            Picture(spec.label, "slab", None if atoms is None else wide(atoms), tables.word(read(spec).status))
         )
     rows = tables.rows(plan, store)["adsorption"]
     for entry, row in zip(plan.table("adsorption"), rows, strict=True):
@@ -103,7 +103,7 @@ def pictures(plan: Plan, store: Store) -> list[Picture]:
     return found
 
 
-def _wide(slab: "Atoms") -> "Atoms":
+def wide(slab: "Atoms") -> "Atoms":
     """A slab repeated until both of its sides are long enough to show."""
     n, m = (math.ceil(SLAB_WIDTH / length) for length in slab.cell.lengths()[:2])
     return slab.repeat((n, m, 1))

@@ -2,7 +2,8 @@
 
 Two atoms of elements that form covalent bonds are bonded when nearer than FORMED times the sum of their covalent radii
 (Cordero 2008, `ase.data.covalent_radii`). A bond that was there is broken only beyond BROKEN times that sum: between
-the two limits nothing is said to have changed, so a vibration does not count as chemistry. Metals never bond covalently
+the two limits nothing is said to have changed, so a vibration does not count as chemistry. A long contact across an atom
+that is bonded to both is no bond. Metals never bond covalently
 here. Periodic images are respected: a pair may be bonded through several images, and then counts several times.
 """
 
@@ -19,6 +20,9 @@ from crosstalk.structures.molecules import COVALENT
 
 FORMED = 1.25
 BROKEN = 1.40
+#: Two atoms farther apart than this, with one between them that is nearer to both, touch across it (silicon across an oxygen in
+#: a strained ring, 2.5 to 2.8 Angstrom): no bond. Bonds of three-membered rings are shorter (cyclopropane 1.00, oxirane 1.02).
+ACROSS = 1.10
 #: Beyond the sum of van der Waals radii by this much nothing holds an adsorbate; Angstrom. Half the thickness of a
 #: monolayer: dispersion at that distance is a few per cent of that in contact.
 DESORBED_GAP = 1.5
@@ -26,6 +30,8 @@ DESORBED_GAP = 1.5
 SITE_RADIUS = 1.0
 
 Pair = tuple[int, int]
+#: First and second atom, and the image of the second (three numbers).
+Link = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -43,24 +49,55 @@ class Change:
     text: str = ""
 
 
-def _counted(atoms: Atoms, factor: float) -> Counter[Pair]:
-    """Bonds per pair i <= j within `factor` times the sum of covalent radii, images counted one by one."""
+def _contacts(atoms: Atoms, factor: float) -> list[tuple[Link, float]]:
+    """Pairs i <= j of covalent elements within `factor` times the sum of their radii: (i, j, image of j) and that ratio."""
     covalent = np.array([symbol in COVALENT for symbol in atoms.symbols], dtype=bool)
     cutoffs = np.where(covalent, natural_cutoffs(atoms, mult=factor), 0.0)
-    first, second = neighbor_list("ij", atoms, cutoffs)
-    found: Counter[Pair] = Counter()
-    for i, j in zip(first.tolist(), second.tolist(), strict=True):
-        if i <= j and covalent[i] and covalent[j]:
-            found[i, j] += 1
+    first, second, lengths, images = neighbor_list("ijdS", atoms, cutoffs)
+    ratios = lengths / (covalent_radii[atoms.numbers[first]] + covalent_radii[atoms.numbers[second]])
+    links = zip(first.tolist(), second.tolist(), *images.T.tolist(), strict=True)
+    return [
+        (link, ratio)
+        for link, ratio in zip(links, ratios.tolist(), strict=True)
+        if covalent[link[0]] and covalent[link[1]]
+    ]
+
+
+def _counted(links: Iterable[Link]) -> Counter[Pair]:
+    """Bonds per pair i <= j, images counted one by one."""
+    found: Counter[Pair] = Counter((i, j) for i, j, *_ in links if i <= j)
     for i, j in list(found):
         if i == j:
             found[i, j] //= 2  # an atom's own images come in pairs
     return found
 
 
+def _bonds(atoms: Atoms) -> Counter[Pair]:
+    """Bonds per pair i <= j. A pair that is far apart for a bond, with a nearer atom between them, is none."""
+    near = dict(_contacts(atoms, FORMED))
+    around: dict[int, list[tuple[Link, float]]] = {}
+    for link, ratio in near.items():
+        around.setdefault(link[0], []).append((link, ratio))
+
+    def is_bridged(link: Link, own: float) -> bool:
+        i, j, *image = link
+        for (_, k, *first), ratio in around[i]:
+            rest = (k, j, *(a - b for a, b in zip(image, first, strict=True)))
+            if ratio < own and near.get(rest, own) < own:  # type: ignore[arg-type]
+                return True
+        return False
+
+    return _counted(link for link, ratio in near.items() if ratio <= ACROSS or not is_bridged(link, ratio))
+
+
+def _within_reach(atoms: Atoms) -> Counter[Pair]:
+    """As `_bonds`, of what is near enough for a bond that was there before."""
+    return _counted(link for link, _ in _contacts(atoms, BROKEN))
+
+
 def connectivity(atoms: Atoms) -> frozenset[Pair]:
     """Bonded pairs (i < j; i == j for an atom bonded to its own image)."""
-    return frozenset(_counted(atoms, FORMED))
+    return frozenset(_bonds(atoms))
 
 
 def pieces(n_atoms: int, bonds: Iterable[Pair]) -> list[list[int]]:
@@ -94,7 +131,7 @@ def _change(atoms: Atoms, before: Iterable[Pair], broken: Iterable[Pair], formed
 def against(bonds: Iterable[Pair], atoms: Atoms) -> Change:
     """Compare a geometry with the bonds that it should have (`molecules.bonds_of`; i < j)."""
     expected = set(bonds)
-    near, far = _counted(atoms, FORMED), _counted(atoms, BROKEN)
+    near, far = _bonds(atoms), _within_reach(atoms)
     broken = [pair for pair in expected if not far[pair]]
     formed = [pair for pair in near if pair not in expected]
     return _change(atoms, expected, broken, formed)
@@ -104,8 +141,8 @@ def compare(before: Atoms, after: Atoms) -> Change:
     """Compare two geometries of the same atoms, periodic or not; wrapping into the cell makes no difference."""
     if before.get_chemical_symbols() != after.get_chemical_symbols():
         raise ValueError("the two structures hold different atoms, or the same ones in another order")
-    near, far = _counted(before, FORMED), _counted(before, BROKEN)
-    near_after, far_after = _counted(after, FORMED), _counted(after, BROKEN)
+    near, far = _bonds(before), _within_reach(before)
+    near_after, far_after = _bonds(after), _within_reach(after)
     broken = [pair for pair, count in near.items() if far_after[pair] < count]
     formed = [pair for pair, count in near_after.items() if count > far[pair]]
     return _change(after, near, broken, formed)
