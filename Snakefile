@@ -5,7 +5,7 @@ snakemake --config campaign=standard       another one
 snakemake --config engine=fake             made-up numbers, to see the workflow run
 """
 
-from crosstalk.campaign import hush, open_campaign
+from crosstalk.campaign import hush, open_campaign, unlimited
 
 hush("snakemake.logging")
 CAMPAIGN = open_campaign(config, workflow.basedir)
@@ -18,6 +18,7 @@ wildcard_constraints:
 
 
 onstart:
+    unlimited(workflow.scheduler)
     CAMPAIGN.begin()
 
 

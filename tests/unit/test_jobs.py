@@ -125,3 +125,15 @@ def test_the_plan_foretells_what_the_published_campaign_did_cost():
     assert sum(0.5 < ratio < 2 for ratio in long) > 0.75 * len(long), "each by itself within a factor of two, mostly"
     enough = sum(memory >= spent["peak_memory_mb"] for _, memory, spent in foretold if "peak_memory_mb" in spent)
     assert enough > 0.85 * len(foretold), "what needs more is tried again with half as much more"
+
+
+@pytest.mark.parametrize(("limit", "kept"), [((100, 1), False), ((50, 60), True), (None, False)])
+def test_only_snakemake_s_own_rate_limit_is_taken_away(limit, kept):
+    from types import SimpleNamespace
+
+    from crosstalk.campaign import unlimited
+
+    limiter = SimpleNamespace(max_jobs=limit[0], timespan=limit[1]) if limit else None
+    scheduler = SimpleNamespace(job_rate_limiter=limiter)
+    unlimited(scheduler)
+    assert (scheduler.job_rate_limiter is not None) == kept
