@@ -12,13 +12,13 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosstalk.errors import MissingRecordError
 from crosstalk.quantities import rounded
-from crosstalk.spec import Spec, canonical
+from crosstalk.spec import KEY_LENGTH, Spec, canonical
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -246,6 +246,46 @@ class Store:
         write_atomically(self.path(spec), record.to_bytes())
         return record
 
+    def given(self, spec: Spec) -> str | None:
+        """The one structure of its input `geometry` that a spec is about, as it is stored; None when it is not there."""
+        for root in (self.root, *self.also):
+            for path in (root / "structures").glob(f"*/{spec.inputs['geometry']}.xyz"):
+                frames = blocks(path.read_text())
+                return frames[spec.settings["index"]] if spec.settings["index"] < len(frames) else None
+        return None
+
+    def adopt_alike(self, spec: Spec) -> Record | None:
+        """Give `spec` the result of a finished calculation that differs in nothing but where its structure came from.
+
+        For steps that read one structure and nothing else (`Step.of_one`): same step, engine, revision and settings, and the same
+        structure to the last byte, from another search, say, or as another rank of it. None when there is none.
+        """
+        mine, structure = _about(spec), self.given(spec)
+        if structure is None:
+            return None
+        for root in (self.root, *self.also):
+            for path in sorted((root / "records" / spec.step).glob(f"{'?' * KEY_LENGTH}.json")):
+                other = Record.from_bytes(path.read_bytes())
+                finished = other.status not in ("absent", "blocked") and set(other.artefacts) <= {"structure"}
+                if finished and _about(other.spec) == mine and self.given(other.spec) == structure:
+                    return self._adopted(spec, other, Store(root))
+        return None
+
+    def _adopted(self, spec: Spec, other: Record, store: "Store") -> Record:
+        """The record of another spec under the key of this one, with its structures and its cost."""
+        pairs = (
+            (store.structure_path(other.spec), self.structure_path(spec)),
+            (store.cost_path(other.spec), self.cost_path(spec)),
+        )
+        for source, target in pairs:
+            if source.exists():
+                write_atomically(target, source.read_bytes())
+        own = {"path": str(self.structure_path(spec).relative_to(self.root))}
+        artefacts = {name: {**artefact, **own} for name, artefact in other.artefacts.items()}
+        record = replace(other, spec=spec, artefacts=artefacts)
+        write_atomically(self.path(spec), record.to_bytes())
+        return record
+
     def _save_structures(self, spec: Spec, structures: list["Atoms"]) -> dict[str, str]:
         path = self.structure_path(spec)
         data = "".join(extxyz(atoms) for atoms in structures).encode()
@@ -280,15 +320,30 @@ def extxyz(atoms: "Atoms") -> str:
     return "\n".join(lines) + "\n"
 
 
+def _about(spec: Spec) -> tuple[Any, ...]:
+    """What a calculation on one structure is, whatever structure that is."""
+    settings = {name: value for name, value in spec.settings.items() if name != "index"}
+    return spec.step, spec.engine, spec.revision, canonical(settings), sorted(spec.inputs)
+
+
+def blocks(text: str) -> list[str]:
+    """The frames of an extended XYZ file, each as text."""
+    lines, found = text.splitlines(keepends=True), []
+    while lines:
+        end = 2 + int(lines[0])
+        found.append("".join(lines[:end]))
+        lines = lines[end:]
+    return found
+
+
 def read_extxyz(text: str) -> list["Atoms"]:
     """Frames that `extxyz` wrote. (ase.io reads them too, but its import costs more than a small job takes.)"""
     from ase import Atoms
 
-    frames, lines = [], text.splitlines()
-    while lines:
-        count, header = int(lines[0]), lines[1]
-        rows = [line.split() for line in lines[2 : 2 + count]]
-        lines = lines[2 + count :]
+    frames = []
+    for block in blocks(text):
+        _, header, *lines = block.splitlines()
+        rows = [line.split() for line in lines]
         lattice = re.search(r'Lattice="([^"]*)"', header)
         pbc = re.search(r'pbc="([^"]*)"', header)
         numbers = [float(x) for x in lattice.group(1).split()] if lattice else [0.0] * 9

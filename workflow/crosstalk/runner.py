@@ -81,9 +81,17 @@ def gather_inputs(spec: Spec, store: Store) -> dict[str, Input]:
     return inputs
 
 
+def _known(spec: Spec, store: Store) -> Record | None:
+    """The finished record of a spec, or of one that is about the same structure."""
+    found = store.find(spec)
+    if found is None and STEPS[spec.step].of_one and spec.engine != "fake":
+        return store.adopt_alike(spec)
+    return found
+
+
 def run_one(spec: Spec, store: Store, fresh: bool = False) -> tuple[Record, bool]:
     """Run one spec. Returns its record and whether it was computed now (False: taken up)."""
-    found = store.find(spec) if not fresh and is_root_rank() else None
+    found = _known(spec, store) if not fresh and is_root_rank() else None
     if agree(found is not None):
         return found or store.load(spec.key), False
     wall, cpu = time.time(), time.process_time()

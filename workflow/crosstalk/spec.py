@@ -1,7 +1,8 @@
 """A spec: one calculation, frozen, knowing which part of it can change a number.
 
 A spec names its inputs by their keys, so a key covers the whole history of a number: settings, physics revision and,
-through the inputs, everything upstream. Nothing else than the key decides whether a result is taken up.
+through the inputs, everything upstream. A result is taken up by its key, or given a new one when all that it read is the same
+(`record.Store.adopt_alike`).
 """
 
 import hashlib

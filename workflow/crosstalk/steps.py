@@ -79,6 +79,8 @@ class Step:
     functions engine -> "module:function"; which engines can do it
     sources   modules whose code decides the numbers; a test asks for a decision on `revision` when they change
     optional  inputs that came to no number are left out, as long as one of each kind (first word of the role) is there
+    of_one    of its inputs it reads one structure of `geometry` (settings: index) and nothing else: what was computed for the same
+              structure from elsewhere is taken up
     packages  distributions, beside those of the engine, whose version can change a number
     """
 
@@ -88,6 +90,7 @@ class Step:
     functions: Mapping[str, str]
     sources: tuple[str, ...] = field(default=())
     optional: bool = False
+    of_one: bool = False
     packages: tuple[str, ...] = ()
 
 
@@ -113,7 +116,7 @@ _STEPS = [
          ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "structures.conformers")),
     Step("molecule_relax", "relax_molecules", 4, {"pyscf": "crosstalk.engines.pyscf_relax:molecule_relax"},
          ("engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb",
-          "structures.graphs"), packages=("geometric", "tblite")),
+          "structures.graphs"), of_one=True, packages=("geometric", "tblite")),
     Step("ensemble", "relax_molecules", 1, {"none": "crosstalk.structures.ensembles:ensemble"},
          ("structures.ensembles", "structures.conformers"), optional=True),
     Step("hessian", "relax_molecules", 3, {"pyscf": "crosstalk.engines.pyscf_hessian:hessian"},
@@ -122,11 +125,11 @@ _STEPS = [
     Step("orbitals", "compute_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_orbitals:orbitals"},
          ("engines.pyscf_orbitals", "structures.envelope", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections")),
     Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
-         ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections")),
+         ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections"), of_one=True),
     Step("bulk_relax", "relax_crystals", 1, {"gpaw": "crosstalk.engines.gpaw_bulk:bulk_relax"},
          ("engines.gpaw_bulk", "engines.gpaw", "engines.gpaw_relax", "structures.crystals", "structures.frame")),
     Step("crystal_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_bulk:crystal_energy"},
-         ("engines.gpaw_bulk", "engines.gpaw", "structures.crystals", "structures.frame")),
+         ("engines.gpaw_bulk", "engines.gpaw", "structures.crystals", "structures.frame"), of_one=True),
     Step("slab", "build_slabs", 1, {"none": "crosstalk.structures.slabs:slab", "gpaw": "crosstalk.engines.gpaw_relax:slab", "xtb": "crosstalk.engines.xtb_surfaces:slab"},
          ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", *_DESCENT, "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 2, dict.fromkeys(("xtb", "ase"), "crosstalk.engines.xtb_surfaces:poses"),
@@ -136,9 +139,9 @@ _STEPS = [
     Step("thicken", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:thicken"},
          ("structures.transplants", "structures.poses")),
     Step("surface_relax", "relax_surfaces", 3, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
-         ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame")),
+         ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame"), of_one=True),
     Step("surface_energy", "compute_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
-         ("engines.gpaw", "engines.gpaw_analysis")),
+         ("engines.gpaw", "engines.gpaw_analysis"), of_one=True),
     Step("surface_modes", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_modes:surface_modes"},
          ("engines.gpaw_modes", "engines.gpaw", "structures.rotor")),
     Step("pose_ensemble", "place_adsorbates", 1, {"none": "crosstalk.structures.pose_ensembles:pose_ensemble"},
