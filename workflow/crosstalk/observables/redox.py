@@ -25,8 +25,6 @@ Process = Literal["oxidation", "reduction"]
 BARE = "bare"
 #: Charge that the species gains.
 CHARGE = {"oxidation": 1, "reduction": -1}
-
-
 #: Roles of what is one pose before the electron moved, and after; the first is its energy.
 STATES = (("before", "thermal before"), ("after", "relaxed", "thermal after"))
 #: Unpaired electrons on the partner beyond which the electron came from there, or went there.
