@@ -35,7 +35,7 @@ def counted(monkeypatch):
         return Outcome(quantities={"energy_ev": -atoms.get_distance(0, 1)}, structures=[atoms])
 
     monkeypatch.setattr(runner, "function", lambda spec: compute)
-    monkeypatch.setattr(runner, "versions", lambda spec: {"x": "1"})
+    monkeypatch.setattr(runner, "versions", lambda spec: {"x": "1", "crosstalk": "1"})
     return done
 
 
@@ -77,6 +77,19 @@ def test_what_was_absent_or_left_files_is_not_taken_up(tmp_path, counted):
     first, second = (relaxation(search(store, [SHORT], seed), 0) for seed in (1, 2))
     store.save(first, Outcome("blocked", "x"), {}, {})
     assert runner.run_one(second, store)[1]
+    cube = tmp_path / "homo.cube"
+    cube.write_text("a file that stays in the work folder of its own calculation")
+    third, fourth = (relaxation(search(store, [SHORT], seed), 0, charge=1) for seed in (3, 4))
+    store.save(third, Outcome(files={"homo": cube}), {}, {})
+    assert runner.run_one(fourth, store)[1]
+
+
+def test_what_another_version_computed_is_not_taken_up(tmp_path, counted):
+    store = Store(tmp_path)
+    first, second, third = (relaxation(search(store, [SHORT], seed), 0) for seed in (1, 2, 3))
+    store.save(first, Outcome(), {"x": "0", "crosstalk": "0.0"}, {})
+    assert runner.run_one(second, store)[1], "versions differ"
+    assert not runner.run_one(third, store)[1], "those of the second do not"
 
 
 def test_steps_that_read_more_than_one_structure_are_left_alone():

@@ -254,11 +254,12 @@ class Store:
                 return frames[spec.settings["index"]] if spec.settings["index"] < len(frames) else None
         return None
 
-    def adopt_alike(self, spec: Spec) -> Record | None:
+    def adopt_alike(self, spec: Spec, versions: Mapping[str, str]) -> Record | None:
         """Give `spec` the result of a finished calculation that differs in nothing but where its structure came from.
 
         For steps that read one structure and nothing else (`Step.of_one`): same step, engine, revision and settings, and the same
-        structure to the last byte, from another search, say, or as another rank of it. None when there is none.
+        structure to the last byte, from another search, say, or as another rank of it; the `versions` of packages as they would be now,
+        as far as both name them. None when there is none.
         """
         mine, structure = _about(spec), self.given(spec)
         if structure is None:
@@ -267,7 +268,8 @@ class Store:
             for path in sorted((root / "records" / spec.step).glob(f"{'?' * KEY_LENGTH}.json")):
                 other = Record.from_bytes(path.read_bytes())
                 finished = other.status not in ("absent", "blocked") and set(other.artefacts) <= {"structure"}
-                if finished and _about(other.spec) == mine and self.given(other.spec) == structure:
+                current = all(versions.get(k, v) == v for k, v in other.versions.items() if k != "crosstalk")
+                if finished and current and _about(other.spec) == mine and self.given(other.spec) == structure:
                     return self._adopted(spec, other, Store(root))
         return None
 

@@ -85,7 +85,7 @@ def _known(spec: Spec, store: Store) -> Record | None:
     """The finished record of a spec, or of one that is about the same structure."""
     found = store.find(spec)
     if found is None and STEPS[spec.step].of_one and spec.engine != "fake":
-        return store.adopt_alike(spec)
+        return store.adopt_alike(spec, versions(spec))
     return found
 
 

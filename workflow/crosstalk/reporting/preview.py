@@ -13,10 +13,10 @@ from crosstalk.structures import slabs
 from crosstalk.structures.description import description
 
 
-def surface(name: str, config: Config, folder: Path, freeze_below: float = 0.0) -> Iterator[str]:
+def surface(name: str, config: Config, folder: Path) -> Iterator[str]:
     """Write folder/NAME.xyz (extended XYZ, Angstrom) and folder/NAME.png; yield what there is to say, line by line.
 
-    freeze_below: fraction of the thickness, from below, that is held. Raises CrosstalkError for a surface that there is not.
+    What is held while it relaxes is a tier's matter. Raises CrosstalkError for a surface that there is not.
     """
     if name not in config.surfaces:
         raise CrosstalkError(
@@ -26,7 +26,9 @@ def surface(name: str, config: Config, folder: Path, freeze_below: float = 0.0) 
     settings = cut_settings(config, entry)
     atoms = slabs.build(settings)
     yield f"{name}: {entry.title}"
-    for key, value in description(atoms, settings, freeze_below).items():
+    for key, value in description(atoms, settings, freeze_below=0.0).items():
+        if key == "frozen":
+            continue
         unit = QUANTITIES[key].unit if key in QUANTITIES else ""
         text = f"{value:.2f}" if isinstance(value, float) else str(value)
         if text:
