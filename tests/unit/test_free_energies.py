@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 
 from crosstalk.config import load
-from crosstalk.errors import UnlikeError
+from crosstalk.errors import ConfigError, UnlikeError
 from crosstalk.observables.base import observables
 from crosstalk.observables.free_energy import sums
 from crosstalk.plan import make
@@ -189,6 +189,62 @@ def test_a_partner_makes_a_row_and_a_complex_of_its_own(tmp_path):
     assert search.settings["species"]["charge"] == -1
     anion = entry(plan, "redox", partner="hydroxide", environment="gas")
     assert (anion.specs["before"].settings["charge"], anion.specs["after"].settings["charge"]) == (-1, 0)
+
+
+def looked_at(folder, ions, asked):
+    """A plan whose redox rows look at the lowest vibration of what they are asked to."""
+    redox = {
+        "partners": {"reduction": ["lithium ion"]},
+        "partner_geometry": {"reduction": "continuum"},
+        "minima": {"reduction": asked},
+    }
+    return make(load(molecular(folder, ions, levels={"tiers": {"free": {"observables": {"redox": redox}}}})))
+
+
+def test_complexes_without_frequencies_are_looked_at_along_their_lowest_mode(tmp_path):
+    plan = looked_at(tmp_path, "neutral", ["lithium ion"])
+    found = entry(plan, "redox", process="reduction", partner="lithium ion", environment="continuum").specs
+    for role in ("before", "after"):
+        look = plan.specs[found[role].inputs["geometry"]]
+        start = plan.specs[look.inputs["geometry"]]
+        assert (look.step, start.step) == ("lowest_mode", "molecule_relax")
+        assert look.settings == start.settings
+    assert found["minimum"].key == found["after"].inputs["geometry"] and found["relaxed"].step == "molecule_relax"
+    bare = entry(plan, "redox", process="reduction", partner="bare", environment="continuum").specs
+    assert "minimum" not in bare and plan.specs[bare["after"].inputs["geometry"]].step == "molecule_relax"
+
+
+def test_bare_ions_are_looked_at_when_asked_for(tmp_path):
+    plan = looked_at(tmp_path, "neutral", ["bare"])
+    bare = entry(plan, "redox", process="reduction", partner="bare", environment="continuum").specs
+    assert bare["minimum"].step == "lowest_mode" and bare["minimum"].settings["charge"] == -1
+    assert plan.specs[bare["before"].inputs["geometry"]].step == "hessian"
+
+
+def test_what_has_frequencies_needs_no_look(tmp_path):
+    plan = looked_at(tmp_path, "own", ["bare", "lithium ion"])
+    assert not [spec for spec in plan.specs.values() if spec.step == "lowest_mode"]
+
+
+def test_a_way_down_from_a_saddle_may_change_the_bonds(tmp_path):
+    plan = looked_at(tmp_path / "config", "neutral", ["lithium ion"])
+    found = entry(plan, "redox", process="reduction", partner="lithium ion", environment="continuum")
+    gates = [Gate("true_minimum", True, 80.0), Gate("connectivity", False, "dissociated: now H2 + O", "kept")]
+    quantities = {"lowest_mode_cm1": 80.0, "max_force_ev_per_angstrom": 0.03}
+    went = Outcome(quantities=quantities, gates=gates, rungs=["imaginary_mode_followed"], structures=[ATOM])
+    made = row(found, tmp_path, outcomes={"minimum": went})
+    assert made["mechanism"] == "coupled" and "H2 + O" in made["product"]
+    assert made["lowest_mode_cm1"] == 80.0 and made["max_force_ev_per_angstrom"] == 0.03
+    assert made["status"] == "ok", "bonds of an ion are reported, not gated"
+    saddle = Outcome(
+        quantities=quantities, gates=[Gate("true_minimum", False, -80.0, -30.0, "1/cm")], structures=[ATOM]
+    )
+    assert row(found, tmp_path / "b", outcomes={"minimum": saddle})["status"] == "gated"
+
+
+def test_a_look_beside_a_partner_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"minima.reduction: 'lithum ion' .*did you mean 'lithium ion'"):
+        looked_at(tmp_path, "neutral", ["lithum ion"])
 
 
 def test_a_bound_ion_is_searched_for_on_its_own_in_a_continuum(tmp_path):

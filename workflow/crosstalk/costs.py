@@ -98,8 +98,8 @@ def n_basis(symbols: Sequence[str], basis: str) -> int:
 
 #: What range separation and VV10 make of the time of a hybrid.
 NONLOCAL = 2.8
-#: Time of a relaxation, of a Hessian with its relaxations, and of a re-ranking, over that of one energy.
-RELAXATION, HESSIAN, RERANKING = 8.0, 25.0, 4.0
+#: Time of a relaxation, of a Hessian with its relaxations, of a look at the lowest mode, and of a re-ranking, over that of one energy.
+RELAXATION, HESSIAN, LOWEST_MODE, RERANKING = 8.0, 25.0, 10.0, 4.0
 
 
 def molecule_energy_s(symbols: Sequence[str], level: Mapping[str, Any], open_shell: bool, continuum: bool) -> float:

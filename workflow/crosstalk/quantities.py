@@ -102,6 +102,13 @@ QUANTITIES = _declare(
         ("n_modes",),
         decimals=1,
     ),
+    Quantity(
+        "lowest_mode_cm1",
+        "1/cm",
+        "lowest harmonic wavenumber of a geometry whose others are not computed; imaginary negative",
+        decimals=1,
+    ),
+    Quantity("n_products", "", "products of a Hessian with a vector, each one gradient", decimals=0),
     Quantity("n_imaginary", "", "imaginary modes that are no noise", decimals=0),
     Quantity(
         "inertia_amu_angstrom2",

@@ -22,6 +22,7 @@ molecule_relax   charge, multiplicity, level, environment, index, fmax_ev_per_an
 ensemble         nothing; inputs "search 0" and "relaxed 0", "relaxed 1", ... of which those that failed or do not exist are left out
 hessian          charge, multiplicity, level, environment, index, fmax_ev_per_angstrom, max_steps (of the relaxation along an
                  imaginary mode); input geometry. Structures: the minimum, then the other structures of the input
+lowest_mode      as molecule_relax. Structure: the minimum
 orbitals         as molecule_energy; artefacts: cube files of the frontier orbitals
 molecule_energy  charge, multiplicity, level, environment (null | {model, epsilon}), index, real_atoms (null = all),
                  ghost_atoms ([]), partner (optional: atoms whose spin is asked for); input geometry
@@ -122,6 +123,9 @@ _STEPS = [
     Step("hessian", "relax_molecules", 3, {"pyscf": "crosstalk.engines.pyscf_hessian:hessian"},
          ("engines.pyscf_hessian", "engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb", "structures.graphs", "structures.rotor"),
          packages=("geometric", "tblite", "pymatgen")),
+    Step("lowest_mode", "relax_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_lowest_mode:lowest_mode"},
+         ("engines.pyscf_lowest_mode", "engines.pyscf_hessian", "engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb", "structures.graphs", "structures.rotor"),
+         of_one=True, packages=("geometric", "tblite")),
     Step("orbitals", "compute_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_orbitals:orbitals"},
          ("engines.pyscf_orbitals", "structures.envelope", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections")),
     Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},

@@ -26,6 +26,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "given": {},
     "rerank": {"energy_ev": (-9000, -8000)},
     "ensemble": {"energy_ev": (-9000, -8000)},
+    "lowest_mode": {"energy_ev": (-9000, -8000), "lowest_mode_cm1": (20, 100), "n_products": (4, 8)},
     "hessian": {"energy_ev": (-9000, -8000), "mass_amu": (18, 200), "symmetry_number": (1, 2)},
     "orbitals": {"homo_ev": (-12, -8), "lumo_ev": (-1, 2)},
     "molecule_relax": {"energy_ev": (-9000, -8000), "dispersion_ev": (-0.3, 0), "n_steps": (5, 20), "max_force_ev_per_angstrom": (0, 0.02)},

@@ -8,7 +8,7 @@ basis-set corrections.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,8 @@ def hessian(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcom
             if vibrations.frequencies[0] > -NOISE_CM1:
                 break
             rungs.append("imaginary_mode_followed")
-            atoms = _downhill(settings, atoms, vibrations, folder, attempt)
+            mode, lowest = vibrations.displacements[0], float(vibrations.frequencies[0])
+            atoms = downhill(settings, atoms, mode, lowest, folder, attempt)
             vibrations = _vibrations(settings, atoms, folder, attempt)
     for path in [*folder.glob("hessian-*.json"), *folder.glob("follow-*")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -125,10 +126,10 @@ def _differences(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> t
     stretch of C-H) and 0.002 kcal/mol of free energy (0.2), with half the gradients. Central ones where GFN2 fails.
     """
     roots = np.repeat(np.sqrt(atoms.get_masses()), 3)
-    modes = _internal_space(atoms)
+    modes = internal_space(atoms)
     if (guess := relaxation.force_constants(settings, atoms)) is not None:
         modes = modes @ np.linalg.eigh(modes.T @ (guess / np.outer(roots, roots)) @ modes)[1]
-    model = relaxation.model_gradients(settings, atoms)
+    model = relaxation.model_gradients(settings, atoms) if guess is not None else None
     part = folder / "differences"
     part.mkdir(exist_ok=True)
     surface = relaxation.Surface(settings, atoms, part)
@@ -136,18 +137,27 @@ def _differences(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> t
     columns = []
     for mode in modes.T:
         step = STEP / np.abs(mode / roots).reshape(-1, 3).max()
-        shift = (step * mode / roots).reshape(-1, 3)
-        up = surface.at(atoms.positions + shift).gradient
-        if guess is None:
-            slope = (up - surface.at(atoms.positions - shift).gradient) / 2
-        else:
-            here, ahead, behind = (model(atoms.positions + k * shift) for k in (0, 1, -1))
-            slope = up - reference.gradient - ((ahead + behind) / 2 - here)
+        slope = along(surface, model, (step * mode / roots).reshape(-1, 3))
         columns.append(slope.ravel() / roots / step)
     inside = modes.T @ np.array(columns).T
     matrix = modes @ ((inside + inside.T) / 2) @ modes.T * np.outer(roots, roots)
     shutil.rmtree(part)
     return reference.energy, matrix
+
+
+def along(
+    surface: relaxation.Surface, model: Callable[[np.ndarray], np.ndarray] | None, shift: np.ndarray
+) -> np.ndarray:
+    """How the gradient (n, 3; eV/Angstrom) changes with a displacement (n, 3; Angstrom) from the surface's first point.
+
+    model: gradients of a cheap method, whose forward difference is straightened by its central one; None: a central difference.
+    """
+    reference = surface.points[0]
+    ahead = surface.at(reference.positions + shift).gradient
+    if model is None:
+        return np.asarray(ahead - surface.at(reference.positions - shift).gradient) / 2
+    here, up, down = (model(reference.positions + k * shift) for k in (0, 1, -1))
+    return np.asarray(ahead - reference.gradient - ((up + down) / 2 - here))
 
 
 def _of_corrections(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> np.ndarray:
@@ -167,14 +177,14 @@ def normal_modes(atoms: "Atoms", matrix: np.ndarray) -> tuple[np.ndarray, np.nda
     """Frequencies (1/cm, ascending, imaginary ones negative) and Cartesian displacements (mode, atom, 3) of a Hessian
     (eV/Angstrom^2), translations and rotations projected out."""
     roots = np.repeat(np.sqrt(atoms.get_masses()), 3)
-    vibrations = _internal_space(atoms)
+    vibrations = internal_space(atoms)
     values, vectors = np.linalg.eigh(vibrations.T @ (matrix / np.outer(roots, roots)) @ vibrations)
     frequencies = np.sign(values) * np.sqrt(abs(values)) * FORCE_CONSTANT_CM1
     displacements = ((vibrations @ vectors) / roots[:, None]).T.reshape(len(values), len(atoms), 3)
     return frequencies, displacements / np.linalg.norm(displacements, axis=(1, 2))[:, None, None]
 
 
-def _internal_space(atoms: "Atoms") -> np.ndarray:
+def internal_space(atoms: "Atoms") -> np.ndarray:
     """Orthonormal columns of mass-weighted displacements without translation and rotation: (3n, 3n - 6), -5 when linear."""
     masses, centred = atoms.get_masses(), atoms.positions - atoms.get_center_of_mass()
     outer = [np.tile(axis, (len(atoms), 1)) for axis in np.eye(3)]
@@ -184,14 +194,14 @@ def _internal_space(atoms: "Atoms") -> np.ndarray:
     return left[:, 5 if rotor.is_linear(atoms) else 6 :]
 
 
-def _downhill(
-    settings: Mapping[str, Any], atoms: "Atoms", vibrations: Vibrations, folder: Path, attempt: int
+def downhill(
+    settings: Mapping[str, Any], atoms: "Atoms", mode: np.ndarray, wavenumber: float, folder: Path, attempt: int
 ) -> "Atoms":
-    """The lower of the two minima that the lowest mode leads to; where both sides are alike, one of them."""
+    """The lower of the two minima that a mode (n, 3; imaginary, 1/cm) leads to; where both sides are alike, one of them."""
     ends, first = [], None
     for sign in (1, -1):
         moved = atoms.copy()
-        moved.positions += sign * FIRST_STEP * vibrations.displacements[0] / abs(vibrations.displacements[0]).max()
+        moved.positions += sign * FIRST_STEP * mode / abs(mode).max()
         part = folder / f"follow-{attempt}{'-+'[sign > 0]}"
         part.mkdir(exist_ok=True)
         surface = relaxation.Surface(settings, moved, part)
@@ -207,9 +217,7 @@ def _downhill(
         moved.positions = surface.points[-1].positions
         ends.append((surface.points[-1].energy, sign, moved))
     if not ends:
-        raise PhysicsFailure(
-            "not_converged", f"geometry: no minimum along the imaginary mode of {vibrations.frequencies[0]:.0f}/cm"
-        )
+        raise PhysicsFailure("not_converged", f"geometry: no minimum along the imaginary mode of {wavenumber:.0f}/cm")
     return min(ends, key=lambda end: end[:2])[2]
 
 

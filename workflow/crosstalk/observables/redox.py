@@ -11,6 +11,7 @@ from pydantic import Field
 
 from crosstalk.config.models import Model
 from crosstalk.config.select import resolve, unknown
+from crosstalk.errors import nearest
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.observables.free_energy import sums, thermal_spec
 from crosstalk.quantities import combine
@@ -26,7 +27,7 @@ BARE = "bare"
 #: Charge that the species gains.
 CHARGE = {"oxidation": 1, "reduction": -1}
 #: Roles of what is one pose before the electron moved, and after; the first is its energy.
-STATES = (("before", "thermal before"), ("after", "relaxed", "thermal after"))
+STATES = (("before", "thermal before"), ("after", "relaxed", "minimum", "thermal after"))
 #: Unpaired electrons on the partner beyond which the electron came from there, or went there.
 ELSEWHERE = 0.5
 
@@ -59,6 +60,10 @@ class Settings(Model):
         default_factory=dict,
         description="process -> species or groups whose complexes lose or take the electron in every pose that is kept (the tier's rerank_keep), of which the lowest counts on either side; left out: in the lowest only",
     )
+    minima: dict[Process, list[str]] = Field(
+        default_factory=dict,
+        description=f"process -> partners (or '{BARE}') beside which relaxed geometries that carry no frequencies are looked at along their lowest vibration, and followed downhill where it is imaginary; left out: the gradient alone says that they are relaxed",
+    )
     li_reference_v: float = Field(
         1.40, description="absolute potential of Li/Li+ in V; 4.44 - 3.04, the literature spreads 1.37 to 1.46"
     )
@@ -72,7 +77,7 @@ class Redox(Observable):
     section = Settings
     columns = (
         "species", "partner", "process", "level", "environment", "vertical_ev", "adiabatic_ev", "potential_v", "mechanism", "product",
-        "partner_spin", "mechanism_flag", "n_poses", "max_force_ev_per_angstrom", "thermal", "li_reference_v", *CLOSING,
+        "partner_spin", "mechanism_flag", "lowest_mode_cm1", "n_poses", "max_force_ev_per_angstrom", "thermal", "li_reference_v", *CLOSING,
     )  # fmt: skip
     sign = (
         "Oxidation: energy to remove an electron, positive. Reduction: E(neutral) - E(with the electron), positive = the electron is bound. "
@@ -82,7 +87,7 @@ class Redox(Observable):
         "mechanism 'direct': the ion keeps the bonds of the neutral; 'coupled': it fell apart or an atom moved, and the potential is that of "
         "oxidation or reduction to the product named. An attachment in the gas phase that is not bound is flagged 'unbound' and depends on the basis alone. "
         "partner_spin: unpaired electrons on the partner; beyond half an electron it is the partner "
-        "that was oxidised or reduced, and the row is flagged. n_poses: of a complex, those whose ion reached an energy; the lowest counts. max_force: left in the relaxed ion. thermal: whose vibrations the free energies have."
+        "that was oxidised or reduced, and the row is flagged. lowest_mode: of the relaxed ion, where the tier's minima ask for it. n_poses: of a complex, those whose ion reached an energy; the lowest counts. max_force: left in the relaxed ion. thermal: whose vibrations the free energies have."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -134,11 +139,12 @@ class Redox(Observable):
         charge, bare = CHARGE[process], subject["partner"] == BARE
         place = "" if bare else settings.partner_geometry.get(process, "")
         at = "" if bare else settings.partner_level.get(process, "")
-        own = planner.geometry(whole, 0, place, at, pose)
+        minimum = subject["partner"] in settings.minima.get(process, [])
+        own = planner.geometry(whole, 0, place, at, pose, minimum)
         if place:
-            relaxed = planner.geometry(whole, charge, place, at, pose)
+            relaxed = planner.geometry(whole, charge, place, at, pose, minimum)
         else:
-            relaxed = planner.ion_geometry(whole, charge, at, pose)
+            relaxed = planner.ion_geometry(whole, charge, at, pose, minimum)
         ion: Any = {"charge": planner.charge(whole) + charge, "multiplicity": planner.ionised(whole)}
         atoms = range(len(planner.symbols(subject["species"])), len(planner.symbols(whole)))
         word = "oxidised" if charge > 0 else "reduced"
@@ -152,6 +158,8 @@ class Redox(Observable):
             "after": energy(relaxed, word, **ion, partner=atoms if ion["multiplicity"] > 1 else ()),
             "relaxed": planner.relaxation(relaxed, own),
         }
+        if relaxed.step == "lowest_mode":
+            specs["minimum"] = relaxed
         # A continuum would have relaxed, which is not vertical.
         if planner.config.environments[environment].model is None and not pose:
             specs["vertical"] = energy(own, f"vertically {word}", **ion)
@@ -163,6 +171,15 @@ class Redox(Observable):
         named |= {f"only.{process}": names for process, names in settings.only.items()}
         named |= {f"poses.{process}": names for process, names in settings.poses.items()}
         if problems := unknown(config.species, named):
+            return problems
+        for process, names in settings.minima.items():
+            there = [BARE, *settings.partners.get(process, [])]
+            problems += [
+                f"minima.{process}: '{name}' is no partner of this process{nearest(name, there)}; allowed: {', '.join(there)}"
+                for name in names
+                if name not in there
+            ]
+        if problems:
             return problems
         partners = sorted({partner for its in settings.partners.values() for partner in its})
         allowed = resolve(config.species, settings.partnered) if settings.partnered is not None else subjects["species"]
@@ -187,10 +204,12 @@ class Redox(Observable):
         if usable(records, "before", "after", "relaxed"):
             electronic = combine("energy_ev", [(1, records["after"]), (-1, records["before"])])
             row["adiabatic_ev"] = sign * electronic
-            last = [records["thermal after"]] if facts["thermal"] == "own" and "thermal after" in records else []
-            row["mechanism"], row["product"] = became(records["relaxed"], *last)
+            looks = ["minimum"] + (["thermal after"] if facts["thermal"] == "own" else [])
+            row["mechanism"], row["product"] = became(records["relaxed"], *(records[k] for k in looks if k in records))
             row["partner_spin"] = records["after"].quantities.get("partner_spin")
-            row["max_force_ev_per_angstrom"] = records["relaxed"].quantities.get("max_force_ev_per_angstrom")
+            last = records.get("minimum", records["relaxed"])
+            row["max_force_ev_per_angstrom"] = last.quantities.get("max_force_ev_per_angstrom")
+            row["lowest_mode_cm1"] = last.quantities.get("lowest_mode_cm1")
             if not facts["solution"] and sign < 0 and min(row["adiabatic_ev"], row.get("vertical_ev") or 0.0) < 0:
                 row["mechanism_flag"] = "unbound: without a continuum the electron leaves"
             if abs(row["partner_spin"] or 0.0) > ELSEWHERE:

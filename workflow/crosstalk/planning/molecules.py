@@ -13,6 +13,9 @@ from crosstalk.spec import Spec
 from crosstalk.steps import STEPS
 from crosstalk.structures import molecules
 
+#: Steps that look at the vibrations of a relaxed geometry.
+LOOKS = ("hessian", "lowest_mode")
+
 
 def _ionised(name: str, charge: int) -> str:
     """Name of a species with an electron more (-1), less (+1), or as it is (0)."""
@@ -64,26 +67,35 @@ class MoleculePlanner(BasePlanner):
         relax = self.tier.geometry
         return relax.rerank_keep if relax is not None and relax.rerank_window_ev is not None else 1
 
-    def _geometry(self, name: str, charge: int = 0, environment: str = "", level: str = "", pose: int = 0) -> Spec:
+    def _geometry(
+        self, name: str, charge: int = 0, environment: str = "", level: str = "", pose: int = 0, minimum: bool = False
+    ) -> Spec:
         """The geometries that energies of a species are computed at, from the lowest up: structures of this spec's record.
 
         charge: of its ion (an electron more, -1, or less, +1), from a search of the ion's own; whatever bonds it then has.
         environment: where it is relaxed; the gas phase unless given.
         level: what it is relaxed at; the tier's unless given, which puts conformers in order in any case.
         pose: rank, from 0, of the one pose of a complex that it is; of other species the spec holds all that are kept.
+        minimum: of a complex without frequencies, that its lowest vibration is looked at.
         """
         geometry, relax = self.relaxed(name, charge, environment, level, pose), self.tier.geometry
         thermo = self.tier.thermochemistry
         if relax is None or thermo is None or STEPS[geometry.step].name == "given":
             return geometry
-        if name in self.complexes and thermo.ions != "own":
-            return geometry  # with the vibrations of the neutral on both sides, those of a complex would cancel
         shared, descent = self._descent(name, charge, environment)
         at = level or relax.level
-        about = self._about(name, at, costs.HESSIAN, shared)
         label = self._label(name, charge, environment, at, pose)
         settings = {**descent, "index": 0}
+        if name in self.complexes and thermo.ions != "own":  # the vibrations of the neutral on both sides would cancel
+            return self._minimum(geometry, name, at, label) if minimum else geometry
+        about = self._about(name, at, costs.HESSIAN, shared)
         return self.add("hessian", at, settings, {"geometry": geometry}, label=label, **about)
+
+    def _minimum(self, relaxed: Spec, name: str, level: str, label: str) -> Spec:
+        """A relaxed geometry after a look at its lowest vibration, and downhill from there, by the same rules, if it is imaginary."""
+        settings = {**relaxed.settings, "index": 0}
+        about = self._about(name, level, costs.LOWEST_MODE, settings)
+        return self.add("lowest_mode", level, settings, {"geometry": relaxed}, label=label, **about)
 
     def _relaxed(self, name: str, charge: int = 0, environment: str = "", level: str = "", pose: int = 0) -> Spec:
         """As `geometry`, without a look at vibrations: what is put on a surface relaxes there again."""
@@ -149,16 +161,17 @@ class MoleculePlanner(BasePlanner):
     def ensemble(self, name: str) -> Spec:
         """The calculation whose record holds the relative energies and weights of the structures of `geometry`."""
         spec = self.geometry(name)
-        while spec.step in ("hessian", "molecule_relax") and self.tier.geometry is not None:
+        while spec.step in (*LOOKS, "molecule_relax") and self.tier.geometry is not None:
             spec = self.specs[spec.inputs["geometry"]]
         return spec
 
-    def ion_geometry(self, name: str, charge: int, level: str = "", pose: int = 0) -> Spec:
+    def ion_geometry(self, name: str, charge: int, level: str = "", pose: int = 0, minimum: bool = False) -> Spec:
         """The minimum that a species relaxes to from its own geometry after an electron was added (-1) or removed (+1),
 
-        whatever its bonds then are; both at the tier's level unless given. pose: as in `geometry`.
+        whatever its bonds then are; both at the tier's level unless given. pose: as in `geometry`. minimum: as there, of
+        all ions without frequencies.
         """
-        start, relax = self.geometry(name, 0, "", level, pose), self.tier.geometry
+        start, relax = self.geometry(name, 0, "", level, pose, minimum), self.tier.geometry
         if relax is None or len(self.symbols(name)) == 1 or start.step == "given":
             return start
         settings = {
@@ -177,12 +190,12 @@ class MoleculePlanner(BasePlanner):
         thermo = self.tier.thermochemistry
         if thermo is not None and thermo.ions == "own":
             about = self._molecule_cost(name, at, open_shell=True, factor=costs.HESSIAN)
-            geometry = self.add("hessian", at, settings, {"geometry": geometry}, label=label, **about)
-        return geometry
+            return self.add("hessian", at, settings, {"geometry": geometry}, label=label, **about)
+        return self._minimum(geometry, name, at, label) if minimum and thermo is not None else geometry
 
     def relaxation(self, ion: Spec, own: Spec) -> Spec:
         """The relaxation that led to the geometry of an ion: its gate "connectivity" compares with the bonds of its start."""
-        return self.specs[ion.inputs["geometry"]] if ion.step == "hessian" and ion is not own else ion
+        return self.specs[ion.inputs["geometry"]] if ion.step in LOOKS and ion is not own else ion
 
     def molecule_energy(
         self,
