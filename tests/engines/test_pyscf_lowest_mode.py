@@ -75,6 +75,7 @@ def test_the_lowest_mode_of_a_known_hessian(guessed, wavenumber, noise):
     (true, *_), modes = hessians.normal_modes(guessed.atoms, hessian)
     assert true == pytest.approx(wavenumber)
     found = lowest.search(Parabola(guessed.atoms, hessian, noise), STATE)
+    assert type(found.left) is type(found.wavenumber) is float, "as a record holds them"
     assert found.left <= 1 and found.products <= lowest.MAX_PRODUCTS < len(modes)
     assert found.wavenumber == pytest.approx(wavenumber, abs=15.0)
     assert abs((found.displacement * modes[0]).sum()) > 0.8

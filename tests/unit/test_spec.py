@@ -52,6 +52,14 @@ def test_json_round_trip():
     assert Spec.from_json(spec(label="x").to_json()) == spec()
 
 
+def test_a_number_of_numpy_in_a_gate_costs_no_record(tmp_path):
+    gates = [Gate("a", np.True_, np.float64(1.5), np.int64(2))]
+    Store(tmp_path).save(spec(), Outcome(gates=gates), {}, {})
+    assert Store(tmp_path).load(spec().key).gates == (Gate("a", True, 1.5, 2),)
+    with pytest.raises(TypeError, match="cannot hold"):
+        Store(tmp_path).save(spec(revision=2), Outcome(gates=[Gate("a", True, object())]), {}, {})
+
+
 def test_records_are_byte_stable(tmp_path):
     outcome = Outcome(
         quantities={"energy_ev": -1.23456789, "n_basis": 4.0},

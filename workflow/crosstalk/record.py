@@ -127,7 +127,7 @@ class Record:
             "artefacts": {name: dict(a) for name, a in self.artefacts.items()},
             "versions": dict(self.versions),
         }
-        return (json.dumps(data, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+        return (json.dumps(data, sort_keys=True, indent=1, allow_nan=False, default=_plain) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Record":
@@ -142,6 +142,15 @@ class Record:
             artefacts=raw["artefacts"],
             versions=raw["versions"],
         )
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as one of Python's: a gate that holds one must not cost a finished calculation its record."""
+    import numpy as np
+
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a record cannot hold {value!r}")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -110,7 +110,7 @@ def search(surface: relaxation.Surface, settings: Mapping[str, Any]) -> LowestMo
         images = np.column_stack([images, space.T @ (slope.ravel() / roots / step)])
         inside = basis.T @ images
         values, vectors = np.linalg.eigh((inside + inside.T) / 2)
-        lowest, mode = values[0], basis @ vectors[:, 0]
+        lowest, mode = float(values[0]), basis @ vectors[:, 0]
         residual = images @ vectors[:, 0] - lowest * mode
         course.append(lowest)
         scale = max(abs(lowest), flat)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from crosstalk.engines import low_rank
 from crosstalk.engines.dual_grid import COARSE_GRID, on_coarse_grid
 
 CONFIRMING_GRID = 1
@@ -76,14 +77,17 @@ def _hessian(mf: Any, triplet: bool, coarse: Any) -> tuple[Callable[[np.ndarray]
         else:
             coarse.with_solvent = mf.with_solvent.copy().set(equilibrium_solvation=True)
     respond = coarse.gen_response(hermi=1, **({"singlet": False if triplet else None} if closed else {}))
+    occupied = low_rank.Occupied([o for o, _, _, _ in spins])
     edges = np.cumsum([v.shape[1] * o.shape[1] for o, v, _, _ in spins])[:-1]
 
     def product(xs: np.ndarray) -> np.ndarray:
-        densities, parts = [], []
+        partners, parts = [], []
         for (o, v, _, _), x in zip(spins, np.split(xs, edges, axis=1), strict=True):
-            densities.append(v @ x.reshape(len(xs), v.shape[1], o.shape[1]) @ o.T * (2 if closed else 1))
-        d = np.array(densities) + np.swapaxes(densities, -1, -2)
-        for (o, v, _, _), a in zip(spins, np.reshape(respond(d[0] if closed else d), d.shape), strict=True):
+            partners.append(v @ x.reshape(len(xs), v.shape[1], o.shape[1]) * (2 if closed else 1))
+        half = np.array([a @ o.T for a, (o, _, _, _) in zip(partners, spins, strict=True)])
+        d = half + np.swapaxes(half, -1, -2)
+        trial = low_rank.tagged(d[0] if closed else d, occupied, partners)
+        for (o, v, _, _), a in zip(spins, np.reshape(respond(trial), d.shape), strict=True):
             parts.append((v.T @ a @ o).reshape(len(xs), -1))
         return gaps * xs + np.concatenate(parts, axis=1)
 
