@@ -202,7 +202,7 @@ def looked_at(folder, ions, asked):
 
 
 def test_complexes_without_frequencies_are_looked_at_along_their_lowest_mode(tmp_path):
-    plan = looked_at(tmp_path, "neutral", ["lithium ion"])
+    plan = looked_at(tmp_path, "neutral", ["water"])
     found = entry(plan, "redox", process="reduction", partner="lithium ion", environment="continuum").specs
     for role in ("before", "after"):
         look = plan.specs[found[role].inputs["geometry"]]
@@ -214,20 +214,13 @@ def test_complexes_without_frequencies_are_looked_at_along_their_lowest_mode(tmp
     assert "minimum" not in bare and plan.specs[bare["after"].inputs["geometry"]].step == "molecule_relax"
 
 
-def test_bare_ions_are_looked_at_when_asked_for(tmp_path):
-    plan = looked_at(tmp_path, "neutral", ["bare"])
-    bare = entry(plan, "redox", process="reduction", partner="bare", environment="continuum").specs
-    assert bare["minimum"].step == "lowest_mode" and bare["minimum"].settings["charge"] == -1
-    assert plan.specs[bare["before"].inputs["geometry"]].step == "hessian"
-
-
 def test_what_has_frequencies_needs_no_look(tmp_path):
-    plan = looked_at(tmp_path, "own", ["bare", "lithium ion"])
+    plan = looked_at(tmp_path, "own", ["water"])
     assert not [spec for spec in plan.specs.values() if spec.step == "lowest_mode"]
 
 
 def test_a_way_down_from_a_saddle_may_change_the_bonds(tmp_path):
-    plan = looked_at(tmp_path / "config", "neutral", ["lithium ion"])
+    plan = looked_at(tmp_path / "config", "neutral", ["water"])
     found = entry(plan, "redox", process="reduction", partner="lithium ion", environment="continuum")
     gates = [Gate("true_minimum", True, 80.0), Gate("connectivity", False, "dissociated: now H2 + O", "kept")]
     quantities = {"lowest_mode_cm1": 80.0, "max_force_ev_per_angstrom": 0.03}
@@ -242,9 +235,13 @@ def test_a_way_down_from_a_saddle_may_change_the_bonds(tmp_path):
     assert row(found, tmp_path / "b", outcomes={"minimum": saddle})["status"] == "gated"
 
 
-def test_a_look_beside_a_partner_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"minima.reduction: 'lithum ion' .*did you mean 'lithium ion'"):
-        looked_at(tmp_path, "neutral", ["lithum ion"])
+def test_only_named_species_are_looked_at_and_unknown_ones_refused(tmp_path):
+    plan = looked_at(tmp_path / "a", "neutral", [])
+    assert not [spec for spec in plan.specs.values() if spec.step == "lowest_mode"]
+    with pytest.raises(
+        ConfigError, match=r"minima.reduction: unknown species or group 'watter' .*did you mean 'water'"
+    ):
+        looked_at(tmp_path / "b", "neutral", ["watter"])
 
 
 def test_a_bound_ion_is_searched_for_on_its_own_in_a_continuum(tmp_path):

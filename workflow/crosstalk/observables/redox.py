@@ -11,7 +11,6 @@ from pydantic import Field
 
 from crosstalk.config.models import Model
 from crosstalk.config.select import resolve, unknown
-from crosstalk.errors import nearest
 from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.observables.free_energy import sums, thermal_spec
 from crosstalk.quantities import combine
@@ -62,7 +61,7 @@ class Settings(Model):
     )
     minima: dict[Process, list[str]] = Field(
         default_factory=dict,
-        description=f"process -> partners (or '{BARE}') beside which relaxed geometries that carry no frequencies are looked at along their lowest vibration, and followed downhill where it is imaginary; left out: the gradient alone says that they are relaxed",
+        description="process -> species or groups whose complexes, where they carry no frequencies, are looked at along their lowest vibration, before and after the electron moved, and followed downhill where it is imaginary; left out: small forces alone say that they are relaxed",
     )
     li_reference_v: float = Field(
         1.40, description="absolute potential of Li/Li+ in V; 4.44 - 3.04, the literature spreads 1.37 to 1.46"
@@ -87,7 +86,7 @@ class Redox(Observable):
         "mechanism 'direct': the ion keeps the bonds of the neutral; 'coupled': it fell apart or an atom moved, and the potential is that of "
         "oxidation or reduction to the product named. An attachment in the gas phase that is not bound is flagged 'unbound' and depends on the basis alone. "
         "partner_spin: unpaired electrons on the partner; beyond half an electron it is the partner "
-        "that was oxidised or reduced, and the row is flagged. lowest_mode: of the relaxed ion, where the tier's minima ask for it. n_poses: of a complex, those whose ion reached an energy; the lowest counts. max_force: left in the relaxed ion. thermal: whose vibrations the free energies have."
+        "that was oxidised or reduced, and the row is flagged. lowest_mode: of the relaxed ion, where the tier's minima ask for it (imaginary negative). n_poses: of a complex, those whose ion reached an energy; the lowest counts. max_force: left in the relaxed ion. thermal: whose vibrations the free energies have."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -139,7 +138,7 @@ class Redox(Observable):
         charge, bare = CHARGE[process], subject["partner"] == BARE
         place = "" if bare else settings.partner_geometry.get(process, "")
         at = "" if bare else settings.partner_level.get(process, "")
-        minimum = subject["partner"] in settings.minima.get(process, [])
+        minimum = not bare and subject["species"] in resolve(planner.config.species, settings.minima.get(process, []))
         own = planner.geometry(whole, 0, place, at, pose, minimum)
         if place:
             relaxed = planner.geometry(whole, charge, place, at, pose, minimum)
@@ -170,16 +169,8 @@ class Redox(Observable):
         named = {"partnered": settings.partnered or []}
         named |= {f"only.{process}": names for process, names in settings.only.items()}
         named |= {f"poses.{process}": names for process, names in settings.poses.items()}
+        named |= {f"minima.{process}": names for process, names in settings.minima.items()}
         if problems := unknown(config.species, named):
-            return problems
-        for process, names in settings.minima.items():
-            there = [BARE, *settings.partners.get(process, [])]
-            problems += [
-                f"minima.{process}: '{name}' is no partner of this process{nearest(name, there)}; allowed: {', '.join(there)}"
-                for name in names
-                if name not in there
-            ]
-        if problems:
             return problems
         partners = sorted({partner for its in settings.partners.values() for partner in its})
         allowed = resolve(config.species, settings.partnered) if settings.partnered is not None else subjects["species"]

@@ -168,8 +168,7 @@ class MoleculePlanner(BasePlanner):
     def ion_geometry(self, name: str, charge: int, level: str = "", pose: int = 0, minimum: bool = False) -> Spec:
         """The minimum that a species relaxes to from its own geometry after an electron was added (-1) or removed (+1),
 
-        whatever its bonds then are; both at the tier's level unless given. pose: as in `geometry`. minimum: as there, of
-        all ions without frequencies.
+        whatever its bonds then are; both at the tier's level unless given. pose, minimum: as in `geometry`.
         """
         start, relax = self.geometry(name, 0, "", level, pose, minimum), self.tier.geometry
         if relax is None or len(self.symbols(name)) == 1 or start.step == "given":
