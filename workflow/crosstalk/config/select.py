@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crosstalk.errors import nearest
+from crosstalk.config.problems import unknown as problem
 
 
 def groups(entries: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -29,7 +29,7 @@ def unknown(entries: Mapping[str, Any], named: Mapping[str, Sequence[str]]) -> l
     """A message for each name that is neither a species nor a group of them; `named`: key of the config -> names."""
     allowed = [*entries, *groups(entries)]
     return [
-        f"{key}: unknown species or group '{name}'{nearest(name, allowed)}"
+        problem(key, "species or group", name, allowed)
         for key, names in named.items()
         for name in names
         if name not in allowed
