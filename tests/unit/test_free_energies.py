@@ -238,9 +238,7 @@ def test_a_way_down_from_a_saddle_may_change_the_bonds(tmp_path):
 def test_only_named_species_are_looked_at_and_unknown_ones_refused(tmp_path):
     plan = looked_at(tmp_path / "a", "neutral", [])
     assert not [spec for spec in plan.specs.values() if spec.step == "lowest_mode"]
-    with pytest.raises(
-        ConfigError, match=r"minima.reduction: unknown species or group 'watter'.*did you mean 'water'"
-    ):
+    with pytest.raises(ConfigError, match=r"minima.reduction: unknown species or group 'watter'.*did you mean 'water'"):
         looked_at(tmp_path / "b", "neutral", ["watter"])
 
 

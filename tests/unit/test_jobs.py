@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from crosstalk import cli, execute
 from crosstalk.config import load
 from crosstalk.costs import MEMORY_MARGIN, Experience, left
 from crosstalk.jobs import jobs, minutes
@@ -137,3 +138,15 @@ def test_only_snakemake_s_own_rate_limit_is_taken_away(limit, kept):
     scheduler = SimpleNamespace(job_rate_limiter=limiter)
     unlimited(scheduler)
     assert (scheduler.job_rate_limiter is not None) == kept
+
+
+@pytest.mark.parametrize(("options", "looked"), [([], True), (["--fresh"], False)])
+def test_what_is_run_by_hand_takes_up_what_a_campaign_takes_up(options, looked, monkeypatch):
+    seen = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(execute, "run_by_hand", lambda given, plan: seen.append((given.also, plan.campaign)) or 0)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "EC", "--campaign", "standard", *options])
+    assert not ended.value.code
+    ((also, campaign),) = seen
+    assert campaign == "standard" and (Path("results/published/standard") in also) == looked

@@ -142,9 +142,14 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from crosstalk.campaign import Campaign
     from crosstalk.execute import run_by_hand, run_job
 
-    return run_job(options) if options.specs is not None else run_by_hand(options, _plan_of(options))
+    if options.specs is not None:
+        return run_job(options)
+    campaign = Campaign(_plan_of(options), fresh=options.fresh)
+    options.also += campaign.published
+    return run_by_hand(options, campaign.plan)
 
 
 def _table(options: argparse.Namespace) -> int:
