@@ -107,7 +107,7 @@ def test_a_field_that_never_settles_falls_back_to_the_fine_grid(tmp_path, monkey
 def test_a_foreseen_end_needs_no_look_at_the_fine_grid(tmp_path, monkeypatch):
     """At the tolerance of relaxations; energy and forces are those of the fine grid alone."""
     seen, whole = [], dual_grid.addition
-    monkeypatch.setattr(dual_grid, "addition", lambda *args: seen.append(1) or whole(*args))
+    monkeypatch.setattr(dual_grid, "addition", lambda *args, **options: seen.append(1) or whole(*args, **options))
     counts, found = {}, {}
     for foresight in (1e-1, np.inf):
         monkeypatch.setattr(dual_grid, "NEXT_POTENTIAL", foresight)
@@ -120,3 +120,56 @@ def test_a_foreseen_end_needs_no_look_at_the_fine_grid(tmp_path, monkeypatch):
     assert counts[1e-1] == counts[np.inf] - 1
     assert found[1e-1].e_tot == pytest.approx(found[np.inf].e_tot, abs=1e-8)
     assert abs(scf.gradient(found[1e-1]) - scf.gradient(found[np.inf])).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["H2O", "OH"])
+def test_an_addition_for_forces_acts_on_occupied_orbitals_as_the_whole_one(tmp_path, name):
+    fine, full = field(tmp_path, name, R2SCAN, OPEN if name == "OH" else {})
+    scf.solve(fine, full, tmp_path)
+    density, coarse = fine.make_rdm1(), dual_grid.on_coarse_grid(fine)
+    part, whole = (dual_grid.addition(fine, coarse, density, whole=w) for w in (False, True))
+    assert part.energy == pytest.approx(whole.energy, abs=1e-10)
+    assert dual_grid._largest(part.potential - whole.potential, density) < 1e-10
+    assert abs(part.potential - whole.potential).max() > 1e-6, "among empty orbitals they differ"
+    assert np.allclose(part.potential, part.potential.swapaxes(-1, -2), atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("CH3OH", {}), ("NH2", OPEN), ("H2O", {"environment": PCM})])
+def test_a_geometry_nearby_lends_its_orbitals_and_its_reference(tmp_path, monkeypatch, name, settings):
+    """One look at the fine grid fewer, and the energy and forces of a cold start."""
+    seen, whole = [], dual_grid.addition
+    monkeypatch.setattr(dual_grid, "addition", lambda *args, **options: seen.append(1) or whole(*args, **options))
+    level, counts, found = R2SCAN | {"scf_tolerance_ha": 1e-8}, [], []
+    mf, full = field(tmp_path, name, level, settings)
+    first = scf.solve(mf, full, tmp_path, empty_levels=False)
+    moved = atoms_of(name)
+    moved.positions[0, 0] += 0.02
+    for nearby in (first, None):
+        folder = tmp_path / str(nearby is None)
+        folder.mkdir()
+        seen.clear()
+        problem = engine.Problem.of(settings_of({"stability": False, **level}, **settings), moved, folder)
+        solution = scf.solve(problem.mean_field(), problem.level, folder, nearby, empty_levels=False, tight=True)
+        counts.append(len(seen))
+        found.append(solution.field)
+    assert counts[0] < counts[1]
+    assert found[0].e_tot == pytest.approx(found[1].e_tot, abs=1e-8)
+    assert abs(scf.gradient(found[0]) - scf.gradient(found[1])).max() < 5e-6
+    plain = problem.mean_field()
+    plain.conv_tol = 1e-11
+    plain.kernel(dm0=found[1].make_rdm1())
+    assert found[0].e_tot == pytest.approx(plain.e_tot, abs=1e-8)
+    assert abs(scf.gradient(found[0]) - scf.gradient(plain)).max() < 5e-6
+
+
+def test_tight_fields_have_small_orbital_gradients_and_others_are_still_converged(tmp_path, monkeypatch):
+    for tight, limit in ((True, scf.TIGHT), (False, np.inf)):
+        mf, full = field(tmp_path, "NH2", R2SCAN | {"scf_tolerance_ha": 1e-6}, OPEN)
+        scf.solve(mf, full, tmp_path, empty_levels=False, tight=tight)
+        steepness = np.linalg.norm(mf.get_grad(mf.mo_coeff, mf.mo_occ))
+        assert steepness < 10 * limit  # by the reference, whose potential was frozen
+        (tmp_path / "scf.chk").unlink()
+    assert steepness > 10 * scf.TIGHT
+    monkeypatch.setattr(scf, "TIGHT", 0.0)  # never reached: the usual limits count
+    mf, full = field(tmp_path, "NH2", R2SCAN | {"scf_tolerance_ha": 1e-6}, OPEN)
+    assert scf.solve(mf, full, tmp_path, empty_levels=False, tight=True).rungs == ["diis"]

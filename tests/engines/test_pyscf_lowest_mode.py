@@ -93,7 +93,7 @@ def test_without_a_guess_it_takes_more_and_finds_it(guessed, monkeypatch):
 def test_what_it_had_no_time_for_is_marked(guessed, monkeypatch, tmp_path):
     monkeypatch.setattr(lowest, "MAX_PRODUCTS", 1)
     hessian = with_a_mode(guessed.atoms, guessed.true, 90.0)
-    monkeypatch.setattr(relaxation, "Surface", lambda settings, atoms, folder: Empty(atoms, hessian))
+    monkeypatch.setattr(relaxation, "Surface", lambda settings, atoms, folder, **_: Empty(atoms, hessian))
     outcome = run(tmp_path, guessed.atoms)
     assert {gate.name: gate.passed for gate in outcome.gates} == {
         "true_minimum": True, "mode_converged": False, "connectivity": True,

@@ -101,6 +101,24 @@ _BUILDING = tuple(
     for name in ("frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion", "crystals")
 )
 
+#: How a molecule's self-consistent field is solved, and its forces.
+_FIELDS = tuple(
+    f"engines.{name}"
+    for name in (
+        "pyscf",
+        "scf",
+        "stability",
+        "device",
+        "dual_grid",
+        "grid_orbitals",
+        "grid_forces",
+        "fitted_forces",
+        "low_rank",
+        "continuum",
+        "corrections",
+    )
+)
+
 #: How surfaces relax in few gradients.
 _DESCENT = ("engines.surface_optimiser", "engines.surface_hessian", "engines.surface_guides", "structures.rotor")
 
@@ -114,22 +132,22 @@ _STEPS = [
           "structures.graphs")),
     Step("given", "search_conformers", 1, {"none": "crosstalk.structures.ensembles:given"}, ("structures.ensembles",)),
     Step("rerank", "relax_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:rerank"},
-         ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "structures.conformers")),
+         (*_FIELDS, "structures.conformers")),
     Step("molecule_relax", "relax_molecules", 4, {"pyscf": "crosstalk.engines.pyscf_relax:molecule_relax"},
-         ("engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb",
+         ("engines.pyscf_relax", *_FIELDS, "engines.xtb",
           "structures.graphs"), of_one=True, packages=("geometric", "tblite")),
     Step("ensemble", "relax_molecules", 1, {"none": "crosstalk.structures.ensembles:ensemble"},
          ("structures.ensembles", "structures.conformers"), optional=True),
     Step("hessian", "relax_molecules", 3, {"pyscf": "crosstalk.engines.pyscf_hessian:hessian"},
-         ("engines.pyscf_hessian", "engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb", "structures.graphs", "structures.rotor"),
+         ("engines.pyscf_hessian", "engines.pyscf_relax", *_FIELDS, "engines.xtb", "structures.graphs", "structures.rotor"),
          packages=("geometric", "tblite", "pymatgen")),
     Step("lowest_mode", "relax_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_lowest_mode:lowest_mode"},
-         ("engines.pyscf_lowest_mode", "engines.pyscf_hessian", "engines.pyscf_relax", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections", "engines.xtb", "structures.graphs", "structures.rotor"),
+         ("engines.pyscf_lowest_mode", "engines.pyscf_hessian", "engines.pyscf_relax", *_FIELDS, "engines.xtb", "structures.graphs", "structures.rotor"),
          of_one=True, packages=("geometric", "tblite")),
     Step("orbitals", "compute_molecules", 1, {"pyscf": "crosstalk.engines.pyscf_orbitals:orbitals"},
-         ("engines.pyscf_orbitals", "structures.envelope", "engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections")),
+         ("engines.pyscf_orbitals", "structures.envelope", *_FIELDS)),
     Step("molecule_energy", "compute_molecules", 2, {"pyscf": "crosstalk.engines.pyscf:molecule_energy"},
-         ("engines.pyscf", "engines.scf", "engines.stability", "engines.device", "engines.grid_forces", "engines.fitted_forces", "engines.low_rank", "engines.continuum", "engines.dual_grid", "engines.corrections"), of_one=True),
+         _FIELDS, of_one=True),
     Step("bulk_relax", "relax_crystals", 1, {"gpaw": "crosstalk.engines.gpaw_bulk:bulk_relax"},
          ("engines.gpaw_bulk", "engines.gpaw", "engines.gpaw_relax", "structures.crystals", "structures.frame")),
     Step("crystal_energy", "compute_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_bulk:crystal_energy"},

@@ -7,6 +7,13 @@ density D0, and that addition's potential as a term linear in D - D0:
 
 Its stationary point moves with D0, and where D = D0 it is exactly the fine grid's. The grids differ little, so two or
 three references are enough: as many evaluations on the fine grid, where a plain field takes one for each cycle.
+
+What v does to the occupied orbitals C of D0 is all that energies and forces need, and v C takes a fraction of the products
+of v. The potential made of it, with C C^T S the projector on the occupied space,
+
+    v' = v C C^T S + S C (v C)^T - S C (C^T v C) C^T S,
+
+acts on C as v does and lacks v among empty orbitals, so that their energies are the coarse grid's: for geometries on the way.
 """
 
 from collections.abc import Callable
@@ -15,10 +22,13 @@ from typing import Any
 
 import numpy as np
 
+from crosstalk.engines import grid_orbitals
+
 COARSE_GRID = 0
 #: References tried before the fine grid is iterated itself.
 MAX_REFERENCES = 8
-#: The orbitals are as good as the change of the potential from one reference to the next, hartree: its largest element.
+#: The orbitals are as good as the change of the potential from one reference to the next, hartree: the largest element of
+#: what it does to the occupied ones. Or the limit of the orbital gradient, where one was set.
 SAME_POTENTIAL = 1e-5
 #: What is left of a change of the potential, and of the energy (second order in it), after one more reference: at most.
 #: Measured 0.01 to 0.03, and below 1e-3. A change that will be below its limit then needs no look at the fine grid to say so.
@@ -48,9 +58,14 @@ class Addition:
         return self.energy + float(np.vdot(self.potential, density - self.density))
 
 
-def addition(fine: Any, coarse: Any, density: np.ndarray) -> Addition:
-    """Evaluate both grids at `density`; with its orbitals attached (PySCF's tags) that is several times faster."""
+def addition(fine: Any, coarse: Any, density: np.ndarray, whole: bool = True) -> Addition:
+    """Evaluate both grids at `density`; with its orbitals attached (PySCF's tags) that is several times faster.
+
+    whole: the potential as it is; else, of a density with orbitals and without VV10, what it does to them (v' above).
+    """
     fine.initialize_grids(fine.mol, density)
+    if not whole and hasattr(density, "mo_coeff") and not fine.do_nlc():
+        return _on_occupied(fine, coarse, density)
     energy, potential = _semilocal(fine, fine.grids, density)
     if fine.do_nlc():
         kernel = fine.xc if fine._numint.libxc.is_nlc(fine.xc) else fine.nlc
@@ -59,6 +74,22 @@ def addition(fine: Any, coarse: Any, density: np.ndarray) -> Addition:
         energy, potential = energy + more, potential + beyond
     less, under = _semilocal(coarse, coarse.grids, density)
     return Addition(np.asarray(density), float(energy - less), np.asarray(potential - under))
+
+
+def _on_occupied(fine: Any, coarse: Any, density: np.ndarray) -> Addition:
+    """`addition` with v' in place of v."""
+    orbitals = grid_orbitals.occupied(density)
+    overlap = fine.get_ovlp()
+    energy, acted = grid_orbitals.potential_on(fine, fine.grids, orbitals)
+    less, under = grid_orbitals.potential_on(coarse, coarse.grids, orbitals)
+    potentials = []
+    for c, vc in zip(orbitals, (a - b for a, b in zip(acted, under, strict=True)), strict=True):
+        sc = overlap @ c
+        dual = sc @ np.linalg.inv(c.T @ sc)
+        half = vc @ dual.T - dual @ (c.T @ vc) @ dual.T / 2
+        potentials.append(half + half.T)
+    made = potentials[0] if density.ndim == 2 else np.array(potentials)
+    return Addition(np.asarray(density), energy - less, made)
 
 
 def _semilocal(mf: Any, grids: Any, density: np.ndarray) -> tuple[float, np.ndarray]:
@@ -86,29 +117,58 @@ def corrected(coarse: Any, extra: Addition) -> Any:
     return mf
 
 
-def converge(fine: Any, density: np.ndarray, iterate: Callable[[Any, np.ndarray], None]) -> bool:
-    """Converge `fine` from `density`; `iterate(field, density)` converges a field. True when it worked.
+def converge(
+    fine: Any,
+    density: np.ndarray,
+    iterate: Callable[[Any, np.ndarray], None],
+    empty_levels: bool = True,
+    borrowed: Addition | None = None,
+) -> Addition | None:
+    """Converge `fine` from `density`; `iterate(field, density)` converges a field. The last reference when it worked.
 
-    The result (e_tot, mo_energy, mo_coeff, mo_occ, converged) is written into `fine`.
+    The result (e_tot, mo_energy, mo_coeff, mo_occ, converged) is written into `fine`. empty_levels: whether the energies of
+    empty orbitals have to be the fine grid's too. borrowed: the last reference of a geometry nearby (`carried`), in place of
+    a look at the fine grid while the orbitals are not good yet.
     """
     coarse = on_coarse_grid(fine)
-    extra = addition(fine, coarse, density)
+    same = min(SAME_POTENTIAL, fine.conv_tol_grad or np.inf)
+    extra = borrowed or addition(fine, coarse, density, whole=empty_levels)
     error, moved = np.inf, np.inf
     for _ in range(MAX_REFERENCES):
         mf = corrected(coarse, extra)
         iterate(mf, density)
         if not mf.converged:
-            return False
+            return None
         density = mf.make_rdm1()
-        foreseen = abs(error) * NEXT_ENERGY < fine.conv_tol and moved * NEXT_POTENTIAL < SAME_POTENTIAL
-        if foreseen:
+        own = extra is not borrowed
+        if own and abs(error) * NEXT_ENERGY < fine.conv_tol and moved * NEXT_POTENTIAL < same:
             error, moved = 0.0, 0.0
         else:
-            before, extra = extra, addition(fine, coarse, density)
-            error = extra.energy - before.at(density)
-            moved = float(np.abs(extra.potential - before.potential).max())
-        if abs(error) < fine.conv_tol and moved < SAME_POTENTIAL:
+            before, extra = extra, addition(fine, coarse, density, whole=empty_levels)
+            # of another geometry only the potential counts: what the next reference leaves is of second order in its change
+            error = extra.energy - before.at(density) if own else 0.0
+            moved = _largest(extra.potential - before.potential, density)
+        if own and abs(error) < fine.conv_tol and moved < same:
             fine.converged, fine.e_tot = True, float(mf.e_tot) + error
             fine.mo_energy, fine.mo_coeff, fine.mo_occ = mf.mo_energy, mf.mo_coeff, mf.mo_occ
-            return True
-    return False
+            return extra
+    return None
+
+
+def carried(reference: Addition, old: np.ndarray, density: np.ndarray, overlap: np.ndarray) -> Addition:
+    """A reference for orbitals of another geometry: its potential among `old` orbitals (its own geometry's; of each spin, when
+    there are two) holds among those of `density` (PySCF's tags), which are orthonormal in `overlap`."""
+
+    def turned(v: np.ndarray, c: np.ndarray, n: np.ndarray) -> np.ndarray:
+        dual = overlap @ n
+        return np.asarray(dual @ (c.T @ v @ c) @ dual.T)
+
+    parts = (reference.potential, np.asarray(old), np.asarray(density.mo_coeff))  # type: ignore[attr-defined]
+    potential = turned(*parts) if density.ndim == 2 else np.array([turned(*part) for part in zip(*parts, strict=True)])
+    return Addition(np.asarray(density), reference.energy, potential)
+
+
+def _largest(potential: np.ndarray, density: np.ndarray) -> float:
+    """Largest element of what a potential does to the occupied orbitals of a density."""
+    parts = potential[None] if potential.ndim == 2 else potential
+    return max(float(abs(v @ c).max(initial=0.0)) for v, c in zip(parts, grid_orbitals.occupied(density), strict=True))

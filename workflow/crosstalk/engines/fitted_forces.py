@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from crosstalk.engines.grid_forces import occupied, owners
+from crosstalk.engines.grid_forces import owners
+from crosstalk.engines.grid_orbitals import occupied
 
 #: Memory of a block of derivative integrals, bytes.
 BLOCK = 2e8

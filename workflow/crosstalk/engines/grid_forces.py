@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from crosstalk.engines import grid_orbitals
+
 #: Points of a grid taken at once: ten components of a few hundred functions stay below 200 MB.
 POINTS = 4000
 #: Place of d_x d_y phi among the components that PySCF evaluates.
@@ -31,7 +33,7 @@ def xc_gradient(mf: Any) -> np.ndarray:
     gradient = np.zeros((mol.natm, 3))
     if kind == "HF":
         return gradient
-    orbitals = occupied(mf)
+    orbitals = grid_orbitals.occupied(mf)
     owner = owners(mol)
     for atom, (points, weights, slopes) in enumerate(grids_response_cc(mf.grids)):
         for start in range(0, len(points), POINTS):
@@ -51,27 +53,16 @@ def owners(mol: Any) -> np.ndarray:
     return np.repeat(np.arange(mol.natm), np.diff(mol.aoslice_by_atom()[:, 2:]).ravel())
 
 
-def occupied(mf: Any) -> list[np.ndarray]:
-    """Occupied orbitals of each spin (of both together when restricted), times the root of their occupation."""
-    coefficients, occupations = (np.asarray(a) for a in (mf.mo_coeff, mf.mo_occ))
-    if occupations.ndim == 1:
-        coefficients, occupations = coefficients[None], occupations[None]
-    return [c[:, n > 0] * np.sqrt(n[n > 0]) for c, n in zip(coefficients, occupations, strict=True)]
-
-
 def _block(
     numint: Any, xc: str, kind: str, phi: np.ndarray, weights: np.ndarray, orbitals: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Energy density (hartree/bohr^3) at some points, and what each function pulls at them (function, 3), hartree/bohr."""
     n_first = 1 if kind == "LDA" else 4
     psi = [np.array([component @ c for component in phi[:n_first]]) for c in orbitals]
-    rho = [_density(p, kind) for p in psi]
-    restricted = len(orbitals) == 1
-    energy, potential = numint.eval_xc_eff(xc, rho[0] if restricted else np.array(rho), 1, xctype=kind)[:2]
-    potential = np.asarray(potential)[None] if restricted else np.asarray(potential)
+    energy, potential = grid_orbitals.energy_and_potential(numint, xc, kind, psi)
     pulls = np.zeros((phi.shape[2], 3))
     for p, v, c in zip(psi, potential * weights, orbitals, strict=True):
-        v = v.reshape(-1, len(weights), 1)
+        v = v[:, :, None]
         first = 2 * v[0] * p[0]
         if kind != "LDA":
             first = first + 2 * sum(v[1 + y] * p[1 + y] for y in range(3))
@@ -82,16 +73,4 @@ def _block(
                 for y in range(3):
                     product += phi[SECOND[x, y]].T @ second[y]
             pulls[:, x] += np.einsum("ik,ik->i", product, c)
-    total = sum(np.atleast_2d(r)[0] for r in rho)
-    return np.asarray(energy) * total, pulls
-
-
-def _density(psi: np.ndarray, kind: str) -> np.ndarray:
-    """rho; for gradient corrections rho and its gradient; for meta-GGAs tau too (component, point)."""
-    rho = np.einsum("gk,gk->g", psi[0], psi[0])
-    if kind == "LDA":
-        return rho
-    parts = [rho, *(2 * np.einsum("gk,gk->g", psi[0], p) for p in psi[1:4])]
-    if kind == "MGGA":
-        parts.append(0.5 * sum(np.einsum("gk,gk->g", p, p) for p in psi[1:4]))
-    return np.array(parts)
+    return energy, pulls

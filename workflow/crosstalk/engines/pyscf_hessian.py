@@ -132,7 +132,7 @@ def _differences(settings: Mapping[str, Any], atoms: "Atoms", folder: Path) -> t
     model = relaxation.model_gradients(settings, atoms) if guess is not None else None
     part = folder / "differences"
     part.mkdir(exist_ok=True)
-    surface = relaxation.Surface(settings, atoms, part)
+    surface = relaxation.Surface(settings, atoms, part, for_differences=True)
     reference = surface.at(atoms.positions.copy())
     columns = []
     for mode in modes.T:

@@ -60,7 +60,7 @@ def lowest_mode(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Ou
         for attempt in range(hessians.MAX_FOLLOWED + 1):
             part = folder / f"look-{attempt}"
             part.mkdir(exist_ok=True)
-            surface = relaxation.Surface(settings, atoms, part)
+            surface = relaxation.Surface(settings, atoms, part, for_differences=True)
             here = surface.at(atoms.positions.copy())
             found = search(surface, settings)
             products += found.products

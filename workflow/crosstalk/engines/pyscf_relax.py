@@ -102,11 +102,13 @@ class Surface:
 
     The optimiser is deterministic: a resumed run asks for the same points and gets them from the file, so it arrives
     where the killed one was, Hessian included. Wavefunction stability is analysed at the first and the last point.
+    for_differences: forces of so little noise that their differences are force constants.
     """
 
     settings: Mapping[str, Any]
     start: "Atoms"
     folder: Path
+    for_differences: bool = False
     points: list[Point] = field(default_factory=list)
     _stored: list[Point] = field(default_factory=list)
     _current: tuple[engine.Problem, scf.Solution | None] | None = None
@@ -144,7 +146,7 @@ class Surface:
         return Point(positions, energy, gradient)
 
     def _solve(self, positions: np.ndarray) -> tuple[engine.Problem, scf.Solution | None]:
-        """Solve at `positions`, from the density of the point before, and remember it as the current one."""
+        """Solve at `positions`, from the solution of the point before, and remember it as the current one."""
         self._where = positions
         atoms = self.start.copy()
         atoms.positions = positions
@@ -152,9 +154,12 @@ class Surface:
         if problem.molecule.nelectron == 0:
             self._current = (problem, None)
             return self._current
-        before = self._current[1].field.make_rdm1() if self._current and self._current[1] else None
+        before = self._current[1] if self._current else None
         level = {**problem.level, "stability": problem.level["stability"] and not self.points}
-        self._current = (problem, scf.solve(problem.mean_field(), level, self.folder, before))
+        solution = scf.solve(
+            problem.mean_field(), level, self.folder, before, empty_levels=False, tight=self.for_differences
+        )
+        self._current = (problem, solution)
         return self._current
 
     def last(self) -> tuple[engine.Problem, Any, list[Gate]]:

@@ -44,6 +44,9 @@ COARSE_TOLERANCE = 1e-6
 #: (EMC with a range-separated hybrid: from superposed atoms never, from the neutral's orbitals in 18) does not in 100.
 COARSE_CYCLES = 30
 CLOSED_SHELL_TOLERANCE = 1e-4
+#: Norm of the orbital gradient, hartree, where forces are subtracted from each other. They are off in its first order: of DMC
+#: (r2SCAN-3c) by up to 1e-3 eV/Angstrom at the usual limit, the root of the energy's (1e-4), and by 7e-5 at this one.
+TIGHT = 3e-6
 #: Three-index integrals up to this size are kept in memory, and there is so much room beside them, MB.
 KEPT_MB, ROOM_MB = 3000.0, 500.0
 #: Norm of the orbital rotation along an instability, radian.
@@ -63,11 +66,13 @@ Level = Mapping[str, Any]
 
 @dataclass
 class Solution:
-    """A converged field with how it was reached. `gates`: scf_converged, and stable unless the level skips it."""
+    """A converged field with how it was reached. `gates`: scf_converged, and stable unless the level skips it; `reference`:
+    the last one of two grids, when the field was converged on them and not followed from there."""
 
     field: Any
     rungs: list[str]
     gates: list[Gate]
+    reference: dual_grid.Addition | None = None
 
 
 def mean_field(mol: Any, level: Level, environment: Level | None = None) -> Any:
@@ -107,10 +112,19 @@ def auxiliary_basis(mol: Any, name: str) -> dict[str, Any]:
     return {element: functions(element) for element in {_std_symbol_without_ghost(label) for label, _ in mol._atom}}
 
 
-def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None) -> Solution:
+def solve(
+    mf: Any,
+    level: Level,
+    folder: Path,
+    nearby: Solution | None = None,
+    empty_levels: bool = True,
+    tight: bool = False,
+) -> Solution:
     """Converge `mf` and see to its stability.
 
-    density: initial guess; without one the checkpoint of a killed run in `folder` goes on, else the start is cold.
+    nearby: solution of a geometry close by, to start from; without one the checkpoint of a killed run in `folder` goes on,
+    else the start is cold. empty_levels: whether the energies of empty orbitals are wanted; energies and forces are the same
+    without. tight: the orbital gradient goes down to TIGHT where it does so in a rung's cycles, for differences of forces.
     Raises PhysicsFailure("not_converged") when no rung helps.
     """
     gc.collect()  # PySCF's fields refer to themselves: those of earlier geometries would pile up, gigabytes in a long relaxation
@@ -119,6 +133,7 @@ def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None
         mf.with_df.build()  # else a field without exact exchange computes its integrals anew in every cycle
     checkpoint, journal = folder / "scf.chk", Journal(folder / "scf.json")
     first = RUNGS[0]
+    density, borrowed = carried(nearby, mf) if nearby is not None else (None, None)
     if density is not None and RUNGS[-1] in journal.rungs:
         first = RUNGS[-1]  # what a geometry nearby needed
     if density is None:
@@ -128,17 +143,37 @@ def solve(mf: Any, level: Level, folder: Path, density: np.ndarray | None = None
         else:
             density = _coarse_density(mf, level, journal)
     mf.chkfile = str(checkpoint)
-    change = _converge(mf, density, journal, first)
+    mf.conv_tol_grad = TIGHT if tight else None
+    change, reference = _converge(mf, density, journal, first, empty_levels, borrowed)
     if not mf.converged:
         text = f"SCF not converged after {', '.join(RUNGS)} of {mf.max_cycle} cycles each"
         raise PhysicsFailure("not_converged", f"{text}; last energy change {change:.0e} hartree")
     gates = [Gate("scf_converged", True, True, True)]
     if level["stability"]:
+        settled = mf.mo_coeff
         kind = settle(mf, journal)
+        reference = reference if mf.mo_coeff is settled else None
         if not mf.converged:
             raise PhysicsFailure("not_converged", "SCF not converged when its instability was followed")
         gates.append(Gate("stable", kind == "none", kind, "none"))
-    return Solution(mf, journal.rungs, gates)
+    return Solution(mf, journal.rungs, gates, reference)
+
+
+def carried(solution: Solution, mf: Any) -> tuple[np.ndarray, dual_grid.Addition | None]:
+    """Density and reference of a solution at another geometry, that of `mf`: its orbitals made orthonormal there (Loewdin)."""
+    from pyscf import lib
+
+    overlap, old, occupations = mf.get_ovlp(), np.asarray(solution.field.mo_coeff), solution.field.mo_occ
+
+    def orthonormal(c: np.ndarray) -> np.ndarray:
+        values, vectors = np.linalg.eigh(c.T @ overlap @ c)
+        return np.asarray(c @ (vectors / np.sqrt(values)) @ vectors.T)
+
+    orbitals = orthonormal(old) if old.ndim == 2 else np.array([orthonormal(c) for c in old])
+    density = lib.tag_array(mf.make_rdm1(orbitals, occupations), mo_coeff=orbitals, mo_occ=occupations)
+    if solution.reference is None:
+        return density, None
+    return density, dual_grid.carried(solution.reference, old, density, overlap)
 
 
 def make_room(fitted: Any) -> None:
@@ -157,10 +192,17 @@ def make_room(fitted: Any) -> None:
         fitted.max_memory = max(fitted.max_memory, lib.current_memory()[0] + 4 * wanted + ROOM_MB)
 
 
-def _converge(mf: Any, density: np.ndarray, journal: "Journal", first: str = RUNGS[0]) -> float:
+def _converge(
+    mf: Any,
+    density: np.ndarray,
+    journal: "Journal",
+    first: str = RUNGS[0],
+    empty_levels: bool = True,
+    borrowed: dual_grid.Addition | None = None,
+) -> tuple[float, dual_grid.Addition | None]:
     """Converge `mf` on two grids, or on the fine one alone where that fails or a device makes light of it.
 
-    Returns the last change of the energy (nan from a device, which does not tell).
+    Returns the last change of the energy (nan from a device, which does not tell) and the last reference of the two grids.
     """
     change, rungs = [float("nan")], RUNGS[RUNGS.index(first) :]
 
@@ -168,11 +210,14 @@ def _converge(mf: Any, density: np.ndarray, journal: "Journal", first: str = RUN
         field.max_cycle = min(COARSE_CYCLES, mf.max_cycle)
         change[0] = climb(field, start, journal, rungs)
 
+    reference = None
     if device.available():
         journal.add(device.RUNG)
-    if device.available() or not dual_grid.converge(mf, density, iterate):
+    else:
+        reference = dual_grid.converge(mf, density, iterate, empty_levels, borrowed)
+    if reference is None:
         change[0] = climb(mf, density, journal, rungs)
-    return change[0]
+    return change[0], reference
 
 
 class Journal:
@@ -219,11 +264,11 @@ def forget(folder: Path) -> None:
 
 def climb(mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence[str] = RUNGS) -> float:
     """Climb `rungs` until converged. Returns the last change of the energy (hartree)."""
-    change, fock = [float("nan")], [np.empty(0)]
+    change, steepness, fock = [float("nan")], [float("nan")], [np.empty(0)]
     open_shell = mf.istype("UHF")
 
     def watch(local: dict[str, Any]) -> None:
-        change[0] = abs(float(local["e_tot"] - local["last_hf_e"]))
+        change[0], steepness[0] = abs(float(local["e_tot"] - local["last_hf_e"])), float(local["norm_gorb"])
         fock[0] = np.asarray(local.get("fock", ()))
 
     for rung in rungs:
@@ -236,6 +281,8 @@ def climb(mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence
             mf.conv_check = not open_shell
             device.kernel(mf, density) if device.available() else mf.kernel(dm0=density)
             mf.level_shift, mf.callback = 0.0, None
+            # by the usual limits, where a tighter one was wished for
+            mf.converged = mf.converged or (change[0] < mf.conv_tol and steepness[0] < mf.conv_tol**0.5)
             if mf.converged and open_shell and fock[0].size:
                 mf.mo_energy = np.einsum("smi,smn,sni->si", mf.mo_coeff, fock[0], mf.mo_coeff)
         if mf.converged:
