@@ -43,16 +43,16 @@ def ours(names: list[str], atoms: dict) -> None:
 
     from crosstalk import machine
     from crosstalk.config import load
-    from crosstalk.engines import scf
+    from crosstalk.engines import fields, scf
 
     machine.keep_freed_memory()
     level = load(ROOT / "config").levels[LEVEL].identity() | {"stability": False}
     for name in names:
         start = time.time()
-        mf = scf.mean_field(gto.M(atom=atoms[name], basis=BASIS, verbose=0, max_memory=3000), level)
+        mf = fields.mean_field(gto.M(atom=atoms[name], basis=BASIS, verbose=0, max_memory=3000), level)
         with tempfile.TemporaryDirectory() as folder:
             scf.solve(mf, level, Path(folder))
-        scf.gradient(mf)
+        fields.gradient(mf)
         tell(name, mf, start)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from crosstalk.engines import fitted_forces, scf
+from crosstalk.engines import fields, fitted_forces, scf
 
 from .test_pyscf import LEVEL
 
@@ -16,7 +16,7 @@ def field(functional="b3lyp", charge=0, environment=None, **settings):
     water.positions[1] += [0.05, 0.03, -0.02]
     atoms = list(zip(water.symbols, water.positions.tolist(), strict=True))
     mol = gto.M(atom=atoms, basis="def2-svp", charge=charge, spin=charge, verbose=0)
-    mf = scf.mean_field(mol, LEVEL | {"functional": functional, "grid_level": 0} | settings, environment)
+    mf = fields.mean_field(mol, LEVEL | {"functional": functional, "grid_level": 0} | settings, environment)
     if mf.__dict__.get("with_df") is not None:
         mf.with_df.build()
     mf.kernel()
@@ -30,9 +30,9 @@ def test_gradient_is_that_of_the_library(functional, charge, monkeypatch):
     assert fitted_forces.can_do(mf)
     monkeypatch.setattr(fitted_forces, "BLOCK", 24 * mf.mol.nao**2 * 20)  # several blocks of auxiliary functions
     assert len(fitted_forces._blocks(mf.mol, mf.with_df.auxmol)) > 3
-    ours = scf.gradient(mf)
+    ours = fields.gradient(mf)
     monkeypatch.setattr(fitted_forces, "can_do", lambda mf: False)
-    theirs = scf.gradient(mf)
+    theirs = fields.gradient(mf)
     # the library solves for the fitted density by another way; a long range is nearly singular
     assert abs(ours - theirs).max() < (5e-9 if functional == "wb97x-d3bj" else 1e-9)
     assert abs(theirs).max() > 1e-2
@@ -64,13 +64,13 @@ def test_what_it_cannot_do_is_left_to_the_library():
 
 def test_a_dependent_auxiliary_basis_is_left_to_the_library(monkeypatch):
     mf = field("pbe")
-    right = scf.gradient(mf)
+    right = fields.gradient(mf)
 
     def fail(_):
         raise np.linalg.LinAlgError
 
     monkeypatch.setattr(fitted_forces, "jk_gradient", fail)
-    assert abs(scf.gradient(mf) - right).max() < 1e-11
+    assert abs(fields.gradient(mf) - right).max() < 1e-11
 
 
 def test_integrals_stay_in_memory_in_a_process_that_has_grown(tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_integrals_stay_in_memory_in_a_process_that_has_grown(tmp_path, monkeypa
     from pyscf import lib
 
     mf = field("wb97x-d3bj", stability=False)
-    other = scf.mean_field(mf.mol, LEVEL | {"functional": "wb97x-d3bj", "grid_level": 0, "stability": False})
+    other = fields.mean_field(mf.mol, LEVEL | {"functional": "wb97x-d3bj", "grid_level": 0, "stability": False})
     used = lib.current_memory()
     monkeypatch.setattr(lib, "current_memory", lambda: (used[0] + 10 * other.max_memory, used[1]))
     scf.solve(other, LEVEL | {"functional": "wb97x-d3bj", "grid_level": 0, "stability": False}, tmp_path)
@@ -90,7 +90,7 @@ def test_a_spin_without_electrons_has_no_forces():
     from pyscf import gto
 
     mol = gto.M(atom="H 0 0 0; H 0 0 0.9", basis="def2-svp", spin=2, verbose=0)
-    mf = scf.mean_field(mol, LEVEL | {"functional": "b3lyp", "grid_level": 0})
+    mf = fields.mean_field(mol, LEVEL | {"functional": "b3lyp", "grid_level": 0})
     mf.with_df.build()
     mf.kernel()
     gradient = fitted_forces.jk_gradient(mf)
@@ -101,11 +101,11 @@ def test_fields_of_earlier_geometries_do_not_pile_up(tmp_path):
     import weakref
 
     level = LEVEL | {"functional": "b3lyp", "grid_level": 0, "stability": False}
-    first = scf.mean_field(field(stability=False).mol, level)
+    first = fields.mean_field(field(stability=False).mol, level)
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     scf.solve(first, level, tmp_path / "first")
     kept, mol = weakref.ref(first.with_df), first.mol
     del first
-    scf.solve(scf.mean_field(mol, level), level, tmp_path / "second")
+    scf.solve(fields.mean_field(mol, level), level, tmp_path / "second")
     assert kept() is None

@@ -3,7 +3,7 @@
 import pytest
 from ase.build import molecule
 
-from crosstalk.engines import fitted_forces, grid_forces, scf
+from crosstalk.engines import fields, fitted_forces, grid_forces
 
 from .test_pyscf import LEVEL
 
@@ -27,7 +27,7 @@ def test_gradient_is_that_of_the_library(case, monkeypatch):
     water.positions[1] += [0.05, 0.03, -0.02]
     atoms = list(zip(water.symbols, water.positions.tolist(), strict=True))
     mol = gto.M(atom=atoms, basis="def2-svp", charge=charge, spin=charge, verbose=0)
-    mf = scf.mean_field(mol, LEVEL | {"functional": functional, "grid_level": 0})
+    mf = fields.mean_field(mol, LEVEL | {"functional": functional, "grid_level": 0})
     mf.kernel()
     theirs = mf.nuc_grad_method()
     theirs.grid_response = True
@@ -36,5 +36,5 @@ def test_gradient_is_that_of_the_library(case, monkeypatch):
         case == "range-separated"
     ):  # the library's way with a long range that is nearly singular differs by more than rounding
         monkeypatch.setattr(fitted_forces, "can_do", lambda _: False)
-    assert abs(scf.gradient(mf) - theirs.kernel()).max() < 1e-11
+    assert abs(fields.gradient(mf) - theirs.kernel()).max() < 1e-11
     assert abs(theirs.de).max() > 1e-2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from crosstalk.engines import grid_orbitals, scf
+from crosstalk.engines import fields, grid_orbitals
 
 from .test_pyscf import LEVEL
 
@@ -25,7 +25,7 @@ def test_energy_and_potential_are_those_of_the_library(case):
     water = molecule("H2O")
     atoms = list(zip(water.symbols, water.positions.tolist(), strict=True))
     mol = gto.M(atom=atoms, basis="def2-svp", charge=charge, spin=charge, verbose=0)
-    mf = scf.mean_field(mol, LEVEL | {"functional": functional, "grid_level": 0})
+    mf = fields.mean_field(mol, LEVEL | {"functional": functional, "grid_level": 0})
     mf.max_cycle = 3  # any orbitals
     mf.kernel()
     density = mf.make_rdm1()

@@ -10,9 +10,9 @@ from ase.build import molecule
 from pyscf import dft, gto
 
 from crosstalk.config import load
+from crosstalk.engines import fields, scf, stability
 from crosstalk.engines import pyscf as engine
 from crosstalk.engines import pyscf_relax as relaxation
-from crosstalk.engines import scf, stability
 from crosstalk.errors import EngineError, PhysicsFailure
 from crosstalk.quantities import rounded
 from crosstalk.record import Gate, Record
@@ -110,7 +110,7 @@ def test_elements_that_an_auxiliary_basis_lacks_take_the_general_one():
     from pyscf.gto import basis
 
     mol = gto.M(atom="Li 0 0 0; GHOST-F 0 0 1.6", basis="6-31g", charge=1)
-    found = scf.auxiliary_basis(mol, "cc-pvtz-jkfit")  # has none for lithium
+    found = fields.auxiliary_basis(mol, "cc-pvtz-jkfit")  # has none for lithium
     assert found["Li"] == basis.load("def2-universal-jkfit", "Li")
     assert found["F"] == basis.load("cc-pvtz-jkfit", "F")
 

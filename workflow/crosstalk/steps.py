@@ -107,6 +107,7 @@ _FIELDS = tuple(
     for name in (
         "pyscf",
         "scf",
+        "fields",
         "stability",
         "device",
         "dual_grid",

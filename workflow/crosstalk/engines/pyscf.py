@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crosstalk.engines import corrections, scf
+from crosstalk.engines import corrections, fields, scf
 from crosstalk.errors import EngineError, PhysicsFailure
 from crosstalk.record import Gate, Outcome, write_atomically
 from crosstalk.units import BOHR_ANGSTROM, DEBYE_E_ANGSTROM, HARTREE_EV
@@ -153,7 +153,7 @@ class Problem:
         return cls(level, environment, settings["charge"], real, molecule)
 
     def mean_field(self) -> Any:
-        return scf.mean_field(self.molecule, self.level, self.environment)
+        return fields.mean_field(self.molecule, self.level, self.environment)
 
     def corrections(self) -> tuple[dict[str, float], np.ndarray]:
         """Dispersion and counterpoise corrections by quantity (eV), and their gradient (eV/Angstrom, real atoms)."""

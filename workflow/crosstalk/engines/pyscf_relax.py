@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crosstalk.engines import fields, scf, stability
 from crosstalk.engines import pyscf as engine
-from crosstalk.engines import scf, stability
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Gate, Outcome
 from crosstalk.units import BOHR_ANGSTROM, HARTREE_EV
@@ -142,7 +142,7 @@ class Surface:
         if solution is None:
             return Point(positions, float(problem.molecule.energy_nuc()) * HARTREE_EV, gradient)
         energy = float(solution.field.e_tot) * HARTREE_EV + sum(terms.values())
-        gradient = gradient + scf.gradient(solution.field) * (HARTREE_EV / BOHR_ANGSTROM)
+        gradient = gradient + fields.gradient(solution.field) * (HARTREE_EV / BOHR_ANGSTROM)
         return Point(positions, energy, gradient)
 
     def _solve(self, positions: np.ndarray) -> tuple[engine.Problem, scf.Solution | None]:

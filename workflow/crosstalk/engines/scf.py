@@ -1,6 +1,6 @@
-"""Self-consistent fields with PySCF: building them, the ladder that converges them, the stability of what comes out.
+"""Self-consistent fields with PySCF (`engines.fields`): the ladder that converges them, the stability of what comes out.
 
-Inside this module energies are hartree, PySCF's unit; `engines.pyscf` converts at the door.
+Energies are hartree, PySCF's unit; `engines.pyscf` converts at the door.
 
 Rungs, each tried only when the one before did not converge: "diis", "level_shift" (gap widened by LEVEL_SHIFT),
 "second_order" (augmented-Hessian Newton). A converged field may be a saddle point: the lowest eigenvalue of the orbital
@@ -13,7 +13,6 @@ symmetry leave it.
 
 import gc
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from crosstalk.engines import continuum, device, dual_grid, fitted_forces, grid_forces, low_rank
-from crosstalk.engines.corrections import REPLACED_VV10
+from crosstalk.engines import device, dual_grid, fields
 from crosstalk.engines.dual_grid import COARSE_GRID, on_coarse_grid
 from crosstalk.engines.stability import diagnose
 from crosstalk.errors import PhysicsFailure
@@ -35,10 +33,6 @@ FOLLOWED = "stability_followed"
 START = "start_"
 #: Hartree. Wide enough to stop occupied and virtual orbitals from changing places, small enough to converge.
 LEVEL_SHIFT = 0.3
-DIIS_VECTORS = 12
-#: The VV10 integral is smooth but quadratic in points: two levels below the functional's grid the hydrogen bond of two
-#: waters is converged to 2e-7 hartree at a tenth of the time; three levels below it is off by 2e-5.
-NLC_GRID_BELOW = 2
 COARSE_TOLERANCE = 1e-6
 #: Cycles of a rung of the cold start. What converges at all does so in 20 or 30; a cation that swings between two holes
 #: (EMC with a range-separated hybrid: from superposed atoms never, from the neutral's orbitals in 18) does not in 100.
@@ -47,8 +41,6 @@ CLOSED_SHELL_TOLERANCE = 1e-4
 #: Norm of the orbital gradient, hartree, where forces are subtracted from each other. They are off in its first order: of DMC
 #: (r2SCAN-3c) by up to 1e-3 eV/Angstrom at the usual limit, the root of the energy's (1e-4), and by 7e-5 at this one.
 TIGHT = 3e-6
-#: Three-index integrals up to this size are kept in memory, and there is so much room beside them, MB.
-KEPT_MB, ROOM_MB = 3000.0, 500.0
 #: Norm of the orbital rotation along an instability, radian.
 ROTATION = 0.5
 MAX_FOLLOWED = 3
@@ -58,8 +50,6 @@ GUESSES = ("minao", "huckel", "atom", "1e")
 TRANSITION_METALS = (range(21, 31), range(39, 49), range(72, 81))
 #: Hartree: a guess that is lower by less found the same solution.
 BETTER_GUESS = 1e-5
-#: Fits any orbital basis set and has functions for all elements up to radon.
-GENERAL_AUXILIARY_BASIS = "def2-universal-jkfit"
 
 Level = Mapping[str, Any]
 
@@ -73,43 +63,6 @@ class Solution:
     rungs: list[str]
     gates: list[Gate]
     reference: dual_grid.Addition | None = None
-
-
-def mean_field(mol: Any, level: Level, environment: Level | None = None) -> Any:
-    """Restricted (singlet) or unrestricted Kohn-Sham field of `mol`, density-fitted and in a continuum as asked for.
-
-    "b3lyp" is libxc's 402 with VWN's RPA fit, as in Gaussian (PySCF before 2.3 took VWN5 under that name).
-    """
-    from pyscf import dft
-
-    functional = level["functional"].lower()
-    mf = (dft.UKS if mol.spin else dft.RKS)(mol)
-    mf.xc, mf.nlc = (REPLACED_VV10[functional][0], 0) if functional in REPLACED_VV10 else (functional, "")
-    mf.grids.level = level["grid_level"]
-    mf.nlcgrids.level = max(level["grid_level"] - NLC_GRID_BELOW, 0)
-    if level["density_fit"]:
-        mf = mf.density_fit(auxbasis=auxiliary_basis(mol, level["density_fit"]))
-        if not device.available():
-            low_rank.exchange(mf.with_df)
-    if environment is not None and environment["model"] is not None:
-        mf = continuum.solvated(mf, environment)
-    mf.conv_tol, mf.max_cycle, mf.diis_space = level["scf_tolerance_ha"], level["max_cycles"], DIIS_VECTORS
-    return mf
-
-
-def auxiliary_basis(mol: Any, name: str) -> dict[str, Any]:
-    """Element -> auxiliary functions of set `name`; of GENERAL_AUXILIARY_BASIS for elements that the set lacks."""
-    from pyscf.data.elements import _std_symbol_without_ghost
-    from pyscf.gto import basis
-    from pyscf.lib.exceptions import BasisNotFoundError
-
-    def functions(element: str) -> Any:
-        with suppress(BasisNotFoundError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an advice to install another package
-            return basis.load(name, element)
-        return basis.load(GENERAL_AUXILIARY_BASIS, element)
-
-    return {element: functions(element) for element in {_std_symbol_without_ghost(label) for label, _ in mol._atom}}
 
 
 def solve(
@@ -129,7 +82,7 @@ def solve(
     """
     gc.collect()  # PySCF's fields refer to themselves: those of earlier geometries would pile up, gigabytes in a long relaxation
     if level["density_fit"]:
-        make_room(mf.with_df)
+        fields.make_room(mf.with_df)
         mf.with_df.build()  # else a field without exact exchange computes its integrals anew in every cycle
     checkpoint, journal = folder / "scf.chk", Journal(folder / "scf.json")
     first = RUNGS[0]
@@ -176,22 +129,6 @@ def carried(solution: Solution, mf: Any) -> tuple[np.ndarray, dual_grid.Addition
     return density, dual_grid.carried(solution.reference, old, density, overlap)
 
 
-def make_room(fitted: Any) -> None:
-    """Let PySCF keep three-index integrals in memory whatever the process has used before.
-
-    It counts all of that against its limit, also what is free again; then a relaxation's later fields write their integrals
-    to disk, read them in every cycle, and their forces are made without them: three times the time of a step.
-    """
-    from pyscf import lib
-    from pyscf.df.addons import make_auxmol
-
-    n, n_fitted = fitted.mol.nao, make_auxmol(fitted.mol, fitted.auxbasis).nao
-    wanted = n * (n + 1) / 2 * n_fitted * 8e-6
-    if wanted <= KEPT_MB:
-        # 1/r and a long or short range, and what forms them
-        fitted.max_memory = max(fitted.max_memory, lib.current_memory()[0] + 4 * wanted + ROOM_MB)
-
-
 def _converge(
     mf: Any,
     density: np.ndarray,
@@ -232,28 +169,6 @@ class Journal:
             self.rungs.append(rung)
             if self.path is not None:
                 write_atomically(self.path, json.dumps(self.rungs).encode())
-
-
-def gradient(mf: Any) -> np.ndarray:
-    """dE/dR of a converged field, hartree/bohr (n, 3), with the response of the grid: without it r2SCAN's forces are off
-    by up to 0.02 eV/Angstrom."""
-    if device.available():
-        return device.gradient(mf)
-    if mf.do_nlc():
-        slope = mf.nuc_grad_method()
-        slope.grid_response = True
-        return np.asarray(slope.kernel())
-    rest = mf.copy()
-    rest._numint = mf._numint.copy()
-    rest._numint._xc_type = lambda code: "HF"  # leaves exchange-correlation on the grid out
-    slope, more = rest.nuc_grad_method(), grid_forces.xc_gradient(mf)
-    if fitted_forces.can_do(mf):
-        with suppress(np.linalg.LinAlgError):
-            more = more + fitted_forces.jk_gradient(mf)
-            shape = np.shape(mf.make_rdm1())
-            slope.get_veff = lambda *_: np.zeros((*shape[:-2], 3, *shape[-2:]))
-            slope.auxbasis_response = False
-    return np.asarray(slope.kernel()) + more
 
 
 def forget(folder: Path) -> None:
@@ -344,7 +259,7 @@ def _one_electron_off(mf: Any, level: Level) -> np.ndarray:
     mol = mf.mol.copy()
     mol.charge, mol.spin = mf.mol.charge - more, 0
     mol.build(dump_input=False, parse_arg=False)
-    whole = mean_field(mol, level)
+    whole = fields.mean_field(mol, level)
     if level["density_fit"]:
         whole.with_df = mf.with_df
     closed = on_coarse_grid(whole)
