@@ -9,7 +9,7 @@ from crosstalk.config import models as m
 from crosstalk.errors import MissingRecordError
 from crosstalk.plan import make
 from crosstalk.record import Store
-from crosstalk.reporting import claims, publish, tables, validation
+from crosstalk.reporting import claims, publish, references, tables, validation
 from crosstalk.runner import run_all
 
 from .small import molecular
@@ -159,6 +159,22 @@ def test_what_missed_a_gate_is_counted_and_not_averaged():
     (row,) = validation.table({"frontier": found}, config(3))
     assert (row["n"], row["n_gated"], row["n_missing"]) == (2, 1, 0)
     assert row["mean_error"] == pytest.approx(0.2) and row["max_error"] == pytest.approx(0.3)
+
+
+def test_what_came_to_something_else_is_shown_and_not_counted():
+    """The energy to oxidise a molecule that rearranged is no ionisation energy."""
+    made = config(3)
+    for name, reference in made.references.items():
+        made.references[name] = reference.model_copy(update={"provided": {"lumo_flag": "direct"}})
+    found = [
+        row | {"lumo_flag": flag}
+        for row, flag in zip(rows([0.1, 9.0, None]), ("direct", "coupled", None), strict=False)
+    ]
+    compared = references.compare(list(made.references), {"frontier": found}, made)
+    assert [row["status"] for row in compared] == ["ok", "gated", "not_converged"]
+    assert compared[1]["reason"] == "not comparable: lumo_flag 'coupled', not 'direct'" and compared[1]["value"] == 8.0
+    (row,) = validation.table({"frontier": found}, made)
+    assert (row["n"], row["n_gated"], row["n_missing"]) == (1, 1, 1)
 
 
 def test_levels_have_error_bars_of_their_own():

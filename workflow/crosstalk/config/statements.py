@@ -58,6 +58,8 @@ def check_references(config: Config) -> Iterator[str]:
             yield f"{where}: key 'unit': '{reference.unit}' is no unit of {reference.quantity}; allowed: {', '.join(allowed)}"
         for column, value in reference.where.items():
             yield from _selector(f"{where}: key 'where.{column}'", reference.table, column, value, config)
+        for column, value in reference.provided.items():
+            yield from _selector(f"{where}: key 'provided.{column}'", reference.table, column, value, config)
 
 
 def check_claims(config: Config) -> Iterator[str]:

@@ -46,7 +46,16 @@ def _rows(name: str, reference: m.Reference, rows: Mapping[str, Sequence[Row]], 
             "source": reference.source,
             "verified": "verified" if reference.verified else "unverified",
             **{column: row.get(column) for column in ("status", "reason", "record")},
+            **(_unlike(row, reference.provided) if ours is not None else {}),
         }
+
+
+def _unlike(row: Row, provided: Mapping[str, str]) -> Row:
+    """Status and reason of a row that came to something else than the reference is about; nothing for others."""
+    other = [
+        f"{column} '{row.get(column)}', not '{value}'" for column, value in provided.items() if row.get(column) != value
+    ]
+    return {"status": "gated", "reason": f"not comparable: {', '.join(other)}"} if other else {}
 
 
 def matches(row: Row, where: Mapping[str, str], config: Config) -> bool:

@@ -48,6 +48,10 @@ class Reference(Model):
 
     table: str = Field(description="table that holds our value")
     where: dict[str, str] = Field(description="column -> value: which rows")
+    provided: dict[str, str] = Field(
+        default_factory=dict,
+        description="column -> value that a row must have come to for its number to be the same thing; others are shown, not counted",
+    )
     quantity: str = Field(description="column that holds our value")
     value: float
     unit: str
