@@ -96,7 +96,8 @@ def solve(
         else:
             density = _coarse_density(mf, level, journal)
     mf.chkfile = str(checkpoint)
-    mf.conv_tol_grad = TIGHT if tight else None
+    # a device does not tell how near it came, so there the usual limits are kept
+    mf.conv_tol_grad = TIGHT if tight and not device.available() else None
     change, reference = _converge(mf, density, journal, first, empty_levels, borrowed)
     if not mf.converged:
         text = f"SCF not converged after {', '.join(RUNGS)} of {mf.max_cycle} cycles each"
@@ -196,10 +197,10 @@ def climb(mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence
             mf.conv_check = not open_shell
             device.kernel(mf, density) if device.available() else mf.kernel(dm0=density)
             mf.level_shift, mf.callback = 0.0, None
-            # by the usual limits, where a tighter one was wished for
-            mf.converged = mf.converged or (change[0] < mf.conv_tol and steepness[0] < mf.conv_tol**0.5)
-            if mf.converged and open_shell and fock[0].size:
-                mf.mo_energy = np.einsum("smi,smn,sni->si", mf.mo_coeff, fock[0], mf.mo_coeff)
+        # by the usual limits, where a tighter one was wished for
+        mf.converged = mf.converged or (change[0] < mf.conv_tol and steepness[0] < mf.conv_tol**0.5)
+        if mf.converged and rung != "second_order" and open_shell and fock[0].size:
+            mf.mo_energy = np.einsum("smi,smn,sni->si", mf.mo_coeff, fock[0], mf.mo_coeff)
         if mf.converged:
             break
         density = mf.make_rdm1()
