@@ -113,6 +113,7 @@ _FIELDS = tuple(
         "dual_grid",
         "grid_orbitals",
         "grid_forces",
+        "grid_weights",
         "fitted_forces",
         "low_rank",
         "continuum",

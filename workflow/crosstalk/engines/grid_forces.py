@@ -7,7 +7,7 @@ times the root of its occupation), rho, grad rho and tau from psi, and v the der
     T(i, x) = sum_g w { d_x phi_i [2 v_rho psi + 2 sum_y v_y d_y psi] + sum_y d_x d_y phi_i [2 v_y psi + v_tau d_y psi] } C_i
 
 is what the energy gains when function i stays and the points move along x. Points move with their atoms and so do the
-functions, and the weights change: dE/dR_A = sum(T of A's points) - sum(T of A's functions) + sum_g f dw_g/dR_A.
+functions, and the weights change (`grid_weights`): dE/dR_A = sum(T of A's points) - sum(T of A's functions) + sum_g f dw_g/dR_A.
 Johnson, Gill and Pople, J. Chem. Phys. 98, 5612 (1993).
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from crosstalk.engines import grid_orbitals
+from crosstalk.engines.grid_weights import Partition
 
 #: Points of a grid taken at once: ten components of a few hundred functions stay below 200 MB.
 POINTS = 4000
@@ -26,7 +27,6 @@ SECOND = np.array([[4, 5, 6], [5, 7, 8], [6, 8, 9]])
 def xc_gradient(mf: Any) -> np.ndarray:
     """dE_xc/dR of a converged restricted or unrestricted Kohn-Sham field without VV10, hartree/bohr (n, 3)."""
     from pyscf.dft import gen_grid
-    from pyscf.grad.rks import grids_response_cc
 
     mol, numint = mf.mol, type(mf._numint)()
     kind = numint._xc_type(mf.xc)
@@ -35,14 +35,16 @@ def xc_gradient(mf: Any) -> np.ndarray:
         return gradient
     orbitals = grid_orbitals.occupied(mf)
     owner = owners(mol)
-    for atom, (points, weights, slopes) in enumerate(grids_response_cc(mf.grids)):
-        for start in range(0, len(points), POINTS):
-            part = slice(start, start + POINTS)
-            mask = gen_grid.make_mask(mol, points[part])
+    partition = Partition(mf.grids)
+    for atom, (every, volumes) in enumerate(partition.shares()):
+        for start in range(0, len(every), POINTS):
+            points = every[start : start + POINTS]
+            weights = partition.weigh(atom, points, volumes[start : start + POINTS])
+            mask = gen_grid.make_mask(mol, points)
             order = 1 if kind == "LDA" else 2
-            phi = numint.eval_ao(mol, points[part], deriv=order, non0tab=mask, cutoff=mf.grids.cutoff)
-            density, pulls = _block(numint, mf.xc, kind, phi, weights[part], orbitals)
-            gradient += np.einsum("g,axg->ax", density, slopes[:, :, part])
+            phi = numint.eval_ao(mol, points, deriv=order, non0tab=mask, cutoff=mf.grids.cutoff)
+            density, pulls = _block(numint, mf.xc, kind, phi, weights.values, orbitals)
+            gradient += weights.pulls(density)
             gradient[atom] += pulls.sum(axis=0)
             np.subtract.at(gradient, owner, pulls)
     return gradient
