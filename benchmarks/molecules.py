@@ -2,6 +2,8 @@
 
     python benchmarks/molecules.py                 ours and plain PySCF
     python benchmarks/molecules.py psi4            Psi4 too (`apt install psi4`)
+    python benchmarks/molecules.py psi4-blas1      Psi4 with OPENBLAS_NUM_THREADS=1: its threads and those of a threaded
+                                                   OpenBLAS get in each other's way, for it takes no notice of them
 
 Each way gets the same geometries (the published conformers) and two cores: ours two processes of one thread side by side,
 the others two threads. Prints one markdown row for each molecule and way, with energies and HOMO, so that the answers are
@@ -42,11 +44,10 @@ def ours(names: list[str], atoms: dict) -> None:
     from pyscf import gto
 
     from crosstalk import machine
-    from crosstalk.config import load
     from crosstalk.engines import fields, scf
 
     machine.keep_freed_memory()
-    level = load(ROOT / "config").levels[LEVEL].identity() | {"stability": False}
+    level = json.loads(os.environ["CROSSTALK_BENCHMARK_LEVEL"])
     for name in names:
         start = time.time()
         mf = fields.mean_field(gto.M(atom=atoms[name], basis=BASIS, verbose=0, max_memory=3000), level)
@@ -74,13 +75,18 @@ def tell(name: str, mf: object, start: float) -> None:
 
 
 def worker(way: str, names: list[str], threads: int) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    """A process of its own, told its level as a job is, and with compiled modules kept as `make` keeps them."""
+    from crosstalk.config import load
+
+    level = load(ROOT / "config").levels[LEVEL].identity() | {"stability": False}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "CROSSTALK_BENCHMARK_LEVEL": json.dumps(level)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.Popen(
         [sys.executable, __file__, "worker", way, *names], env=environment, stdout=subprocess.PIPE, text=True
     )
 
 
-def psi4(names: list[str], atoms: dict) -> list[list]:
+def psi4(names: list[str], atoms: dict, **variables: str) -> list[list]:
     rows = []
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +95,7 @@ def psi4(names: list[str], atoms: dict) -> list[list]:
             text += "print_out('RESULT %.10f %.8f\\n' % (w.energy(), w.epsilon_a().np[w.nalpha() - 1]))\n"
             Path(folder, "in.dat").write_text(text)
             start = time.time()
-            subprocess.run(["psi4", "-n", "2", "in.dat", "out.dat"], cwd=folder, check=True)
+            subprocess.run(["psi4", "-n", "2", "in.dat", "out.dat"], cwd=folder, check=True, env=os.environ | variables)
             result = next(
                 line for line in Path(folder, "out.dat").read_text().splitlines() if line.startswith("RESULT")
             )
@@ -111,8 +117,9 @@ def main() -> None:
     print("| way | molecule | s | energy (Ha) | HOMO (Ha) |\n|---|---|---:|---:|---:|")
     for way in ["ours", "plain", *sys.argv[1:]]:
         start = time.time()
-        if way == "psi4":
-            rows, count = psi4(list(NAMES), atoms), len(NAMES)
+        if way.startswith("psi4"):
+            variables = {"OPENBLAS_NUM_THREADS": "1"} if way == "psi4-blas1" else {}
+            rows, count = psi4(list(NAMES), atoms, **variables), len(NAMES)
         else:
             halves = [work[: len(work) // 2], work[len(work) // 2 :]] if way == "ours" else [list(NAMES)]
             children = [worker(way, names, 2 // len(halves)) for names in halves]
