@@ -120,11 +120,12 @@ def corrected(coarse: Any, extra: Addition) -> Any:
 def converge(
     fine: Any,
     density: np.ndarray,
-    iterate: Callable[[Any, np.ndarray], None],
+    iterate: Callable[[Any, np.ndarray, bool], None],
     empty_levels: bool = True,
     borrowed: Addition | None = None,
 ) -> Addition | None:
-    """Converge `fine` from `density`; `iterate(field, density)` converges a field. The last reference when it worked.
+    """Converge `fine` from `density`; `iterate(field, density, last)` converges a field, which may be the `last` one. The last reference
+    when it worked.
 
     The result (e_tot, mo_energy, mo_coeff, mo_occ, converged) is written into `fine`. empty_levels: whether the energies of
     empty orbitals have to be the fine grid's too. borrowed: the last reference of a geometry nearby (`carried`), in place of
@@ -134,9 +135,9 @@ def converge(
     same = min(SAME_POTENTIAL, fine.conv_tol_grad or np.inf)
     extra = borrowed or addition(fine, coarse, density, whole=empty_levels)
     error, moved = np.inf, np.inf
-    for _ in range(MAX_REFERENCES):
+    for number in range(MAX_REFERENCES):
         mf = corrected(coarse, extra)
-        iterate(mf, density)
+        iterate(mf, density, number > 0)  # of the first one it is not known how far its reference is off
         if not mf.converged:
             return None
         density = mf.make_rdm1()

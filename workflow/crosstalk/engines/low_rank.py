@@ -1,4 +1,7 @@
-"""Exact exchange of density-fitted fields for densities that are no closed or open shell: those of a response.
+"""Exact exchange of density-fitted fields from the factors of their densities.
+
+With the integrals L of an auxiliary function and D = C C^T, exchange is sum_L (L C)(L C)^T: a symmetric product, of which one
+triangle is enough. PySCF makes both.
 
 A trial density of a stability analysis or of a second-order step is D = C A^T + A C^T with the occupied orbitals C: a
 symmetric matrix of twice their rank. PySCF treats it as one of full rank. Split by the signs of its eigenvalues,
@@ -7,9 +10,13 @@ larger basis sets. Where C and A are known (`tagged`) the integrals with C on on
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+from scipy.linalg.blas import dsyrk
+
+from crosstalk.engines.grid_orbitals import occupied
 
 #: Eigenvalues below this part of the largest are rounding.
 ROUNDING = 1e-12
@@ -29,13 +36,14 @@ def exchange(fitted: Any) -> None:
         if factors is not None and with_k and hermi == 1 and not (with_j and attenuated):
             vj = plain(np.asarray(dm), hermi, True, False)[0] if with_j else None
             return vj, factors.exchange(fitted, attenuated).reshape(np.shape(dm))
-        suits = with_k and hermi == 1 and getattr(dm, "mo_coeff", None) is None and not (with_j and attenuated)
-        halves = _halves(dm) if suits else None
-        if halves is None:
+        suits = with_k and hermi == 1 and not np.iscomplexobj(dm) and not (with_j and attenuated)
+        halves = None if not suits or _is_shell(dm) else _halves(dm)
+        if not suits or (halves is None and not _is_shell(dm)):
             return plain(dm, hermi, with_j, with_k, *args, **options)
-        vj = plain(dm, hermi, True, False, *args, **options)[0] if with_j else None
-        _, vk = plain(halves, hermi, False, True, *args, **options)
-        pairs = vk.reshape(-1, 2, *vk.shape[-2:])
+        vj = plain(np.asarray(dm), hermi, True, False, *args, **options)[0] if with_j else None
+        if halves is None:
+            return vj, Occupied(occupied(dm)).exchange(fitted, attenuated).reshape(np.shape(dm))
+        pairs = Occupied(halves).exchange(fitted, attenuated).reshape(-1, 2, *np.shape(dm)[-2:])
         return vj, (pairs[:, 0] - pairs[:, 1]).reshape(np.shape(dm))
 
     fitted.get_jk = get_jk
@@ -47,6 +55,17 @@ class Occupied:
     def __init__(self, orbitals: Sequence[np.ndarray]):
         self.orbitals = [np.asarray(c, order="F") for c in orbitals]
         self._kept: dict[tuple[float, int], list[np.ndarray]] = {}
+
+    def exchange(self, fitted: Any, omega: float | None) -> np.ndarray:
+        """(spins, functions, functions), of D = C C^T of each spin."""
+        with _range(fitted, omega) as integrals:
+            n = len(self.orbitals[0])
+            found = [np.zeros((n, n), order="F") for _ in self.orbitals]
+            for block in integrals.loop(BLOCK):
+                for k, c in enumerate(self.orbitals):
+                    if c.shape[1]:  # a spin may have no electrons
+                        found[k] = dsyrk(1.0, _half(block, c).T, beta=1.0, c=found[k], lower=True, overwrite_c=True)
+        return np.array([np.tril(k) + np.tril(k, -1).T for k in found])
 
     def half(self, omega: float | None, number: int, integrals: np.ndarray, keep: bool) -> list[np.ndarray]:
         """Of block `number` of integrals: for each spin (auxiliary and occupied, functions)."""
@@ -67,23 +86,18 @@ class Factors:
 
     def exchange(self, fitted: Any, omega: float | None) -> np.ndarray:
         """(spins, n, functions, functions): sum over auxiliary functions L of (L C)(L A)^T and its transpose."""
-        if omega:
-            with fitted.range_coulomb(omega) as attenuated:
-                return self._exchange(attenuated, omega)
-        return self._exchange(fitted, None)
-
-    def _exchange(self, fitted: Any, omega: float | None) -> np.ndarray:
         from pyscf import lib
 
         n = len(self.occupied.orbitals[0])
         columns = sum(c.shape[1] for c in self.occupied.orbitals)
-        keep = fitted.get_naoaux() * columns * n * 8e-6 <= KEPT_MB
         found = np.zeros((len(self.partners), len(self.partners[0]), n, n))
-        for number, integrals in enumerate(fitted.loop(BLOCK)):
-            halves = self.occupied.half(omega, number, integrals, keep)
-            for spin, (half, partners) in enumerate(zip(halves, self.partners, strict=True)):
-                for k, partner in enumerate(partners):
-                    lib.dot(half.T, _half(integrals, partner), 1, found[spin, k], 1)
+        with _range(fitted, omega) as integrals:
+            keep = integrals.get_naoaux() * columns * n * 8e-6 <= KEPT_MB
+            for number, block in enumerate(integrals.loop(BLOCK)):
+                halves = self.occupied.half(omega, number, block, keep)
+                for spin, (half, partners) in enumerate(zip(halves, self.partners, strict=True)):
+                    for k, partner in enumerate(partners):
+                        lib.dot(half.T, _half(block, partner), 1, found[spin, k], 1)
         return found + found.transpose(0, 1, 3, 2)
 
 
@@ -112,24 +126,23 @@ def _half(integrals: np.ndarray, orbitals: np.ndarray) -> np.ndarray:
     return found
 
 
-def _halves(dm: Any) -> Any:
-    """P P^T and N N^T of each density as one array with the factors attached (PySCF's tags); None for high ranks."""
-    from pyscf import lib
+def _range(fitted: Any, omega: float | None) -> Any:
+    """The integrals of 1/r or of its long (positive omega) or short range, as a context."""
+    return fitted.range_coulomb(omega) if omega else nullcontext(fitted)
 
+
+def _is_shell(dm: Any) -> bool:
+    """Whether occupied orbitals are attached to a density (PySCF's tags), one set for each of its matrices."""
+    return getattr(dm, "mo_coeff", None) is not None and np.shape(dm)[:-2] == np.shape(dm.mo_occ)[:-1]
+
+
+def _halves(dm: Any) -> list[np.ndarray] | None:
+    """P and N of each density D = P P^T - N N^T; None for high ranks."""
     densities = np.asarray(dm)
-    if np.iscomplexobj(densities):
-        return None
     n = densities.shape[-1]
     factors = []
     for density in densities.reshape(-1, n, n):
         values, vectors = np.linalg.eigh(density)
         limit = ROUNDING * max(abs(values).max(), np.finfo(float).tiny)
         factors += [vectors[:, s] * np.sqrt(abs(values[s])) for s in (values > limit, values < -limit)]
-    most = max(c.shape[1] for c in factors)
-    if 2 * most > WORTHWHILE * n:
-        return None
-    coefficients, occupations = np.zeros((len(factors), n, most)), np.zeros((len(factors), most))
-    for k, c in enumerate(factors):
-        coefficients[k, :, : c.shape[1]], occupations[k, : c.shape[1]] = c, 1.0
-    whole = coefficients @ coefficients.transpose(0, 2, 1)
-    return lib.tag_array(whole, mo_coeff=coefficients, mo_occ=occupations)
+    return None if 2 * max(c.shape[1] for c in factors) > WORTHWHILE * n else factors

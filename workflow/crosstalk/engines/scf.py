@@ -144,9 +144,9 @@ def _converge(
     """
     change, rungs = [float("nan")], RUNGS[RUNGS.index(first) :]
 
-    def iterate(field: Any, start: np.ndarray) -> None:
+    def iterate(field: Any, start: np.ndarray, last: bool) -> None:
         field.max_cycle = min(COARSE_CYCLES, mf.max_cycle)
-        change[0] = climb(field, start, journal, rungs)
+        change[0] = climb(field, start, journal, rungs, check=last)
 
     reference = None
     if device.available():
@@ -178,8 +178,13 @@ def forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def climb(mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence[str] = RUNGS) -> float:
-    """Climb `rungs` until converged. Returns the last change of the energy (hartree)."""
+def climb(
+    mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence[str] = RUNGS, check: bool = True
+) -> float:
+    """Climb `rungs` until converged. Returns the last change of the energy (hartree).
+
+    check: whether PySCF looks at a closed shell once more when it has converged; not worth a cycle where only the density counts.
+    """
     change, steepness, fock = [float("nan")], [float("nan")], [np.empty(0)]
     open_shell = mf.istype("UHF")
 
@@ -194,7 +199,7 @@ def climb(mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence
         else:
             mf.level_shift, mf.callback = LEVEL_SHIFT if rung == "level_shift" else 0.0, watch
             # PySCF's last diagonalisation, without extrapolation, throws a hole that is nearly degenerate off again
-            mf.conv_check = not open_shell
+            mf.conv_check = check and not open_shell
             device.kernel(mf, density) if device.available() else mf.kernel(dm0=density)
             mf.level_shift, mf.callback = 0.0, None
         # by the usual limits, where a tighter one was wished for
@@ -241,7 +246,7 @@ def _coarse_density(mf: Any, level: Level, journal: Journal) -> np.ndarray:
             if not coarse.converged and mf.mol.spin == 1:
                 found, start = ["guess_closed_shell"], _one_electron_off(coarse, level)
         if not coarse.converged:
-            climb(coarse, start, private)
+            climb(coarse, start, private, check=False)
         if level["stability"] and mf.mol.spin and coarse.converged:
             settle(coarse, private)
         found += [f"{START}{rung}" for rung in private.rungs if rung in RUNGS[1:]]
