@@ -198,6 +198,19 @@ def test_summary_puts_failures_first_and_is_byte_stable(tmp_path):
     assert observables()["frontier"].sign in page
 
 
+def test_summary_names_the_rows_that_wait_and_what_was_started(tmp_path):
+    plan, store = campaign(), Store(tmp_path)
+    fill(plan, store, only="W")
+    page = summary.page(plan, store)
+    assert "- rows of frontier that wait: X (1)\n" in page
+    assert "started" not in page.split("## Claims")[0]
+    search = next(s for s in plan.specs.values() if s.step == "conformers" and s.label == "X")
+    log = tables.log_paths(plan, store)[search.key]
+    log.parent.mkdir(parents=True)
+    log.write_text("killed")
+    assert f"X (conformers): started, and broke or still running. Log: `{log}`" in summary.page(plan, store)
+
+
 def test_summary_counts_every_calculation_and_shows_gates(tmp_path):
     plan, store = campaign(), Store(tmp_path)
     fill(plan, store, only="W")

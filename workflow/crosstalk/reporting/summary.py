@@ -1,7 +1,7 @@
 """summary.md: a campaign on one page; cost.md: what it took. The page is byte-stable, the cost is not."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crosstalk.observables.base import CLOSING, PROFILES, Observable, Row, numeric, observables
@@ -46,7 +46,7 @@ def page(plan: Plan, store: Store) -> str:
         lines += [f"> {FAKE}", ""]
     title = plan.config.tiers[campaign.tier].title
     lines += [f"Campaign `{plan.campaign}`, tier `{campaign.tier}`{f' ({title})' if title else ''}.", ""]
-    lines += _failures(plan, store, records)
+    lines += _failures(plan, store, records, found)
     lines += _claims(plan, verdicts)
     for name, observable in observables().items():
         lines += _table(observable, found[name], tables.is_fake(plan))
@@ -68,8 +68,8 @@ def page(plan: Plan, store: Store) -> str:
 # -- parts of the page -------------------------------------------------------------------------------------------
 
 
-def _failures(plan: Plan, store: Store, records: Sequence[Record]) -> list[str]:
-    """What came to no number, causes before consequences, and where to look first."""
+def _failures(plan: Plan, store: Store, records: Sequence[Record], found: Mapping[str, Sequence[Row]]) -> list[str]:
+    """What came to no number, causes before consequences, and where to look first; then the rows that wait for the rest."""
     logs = tables.log_paths(plan, store)
     failed = [r for r in records if r.status not in _FINE and r.status not in ("blocked", "missing")]
     missing = [r for r in records if r.status == "missing"]
@@ -85,17 +85,30 @@ def _failures(plan: Plan, store: Store, records: Sequence[Record]) -> list[str]:
         told = ((r, f"**{tables.word(r.status)}** ({escape(r.reason or STATUSES[r.status])})") for r in failed)
         lines += _listed(f"- {_who(r)}: {text}. Log: `{logs[r.spec.key]}`" for r, text in told)
     if missing:
-        lines += [f"{len(missing)} of {len(records)} calculations have no record yet. The first ones:", ""]
-        causes.sort(key=lambda r: r not in tried)  # what was started comes first
-        state = {True: "started, and broke or still running", False: "not started"}
-        lines += _listed(f"- {_who(r)}: {state[r in tried]}. Log: `{logs[r.spec.key]}`" for r in causes)
+        listed = f"`crosstalk plan {plan.campaign.removesuffix('-fake')}` lists them"
+        lines += [f"{len(missing)} of {len(records)} calculations have no record yet; {listed}.", ""]
+        lines += _listed(f"- {_who(r)}: started, and broke or still running. Log: `{logs[r.spec.key]}`" for r in tried)
+        lines += _waiting(found)
     if blocked:
         lines += [f"{blocked} more could not run because they need one of these.", ""]
     return lines
 
 
+def _waiting(found: Mapping[str, Sequence[Row]]) -> list[str]:
+    """For each table the subjects of its rows that have no number yet, and how many rows those are."""
+    lines = []
+    for name, observable in observables().items():
+        named = [key for key in observable.columns if {key, f"{key}s"} & set(observable.subjects)]
+        wait = Counter(" on ".join(str(row[key]) for key in named) for row in found[name] if row["status"] == "missing")
+        told = ", ".join(escape(f"{subject} ({count})") for subject, count in wait.items())
+        lines += [f"- rows of {name} that wait: {told}"] if wait else []
+    return [*lines, ""] if lines else []
+
+
 def _listed(items: Iterator[str]) -> list[str]:
     every = list(items)
+    if not every:
+        return []
     more = len(every) - _MOST_LISTED
     return [*every[:_MOST_LISTED], *([f"- and {more} more: see the tables' column `reason`"] if more > 0 else []), ""]
 
