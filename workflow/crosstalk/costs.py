@@ -7,7 +7,7 @@ What finished calculations of a plan did cost corrects the rest (`left`).
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,12 +145,13 @@ SLAB_VACUUM = 16.0
 
 @dataclass(frozen=True)
 class Box:
-    """A periodic cell: atoms of the slab and of the adsorbate in it, area (Angstrom^2), height (Angstrom)."""
+    """A periodic cell: atoms of the slab and of the adsorbate in it, area (Angstrom^2), height (Angstrom), and what its slab is."""
 
     n_slab: int
     n_adsorbate: int
     area: float
     height: float
+    conductor: bool = False
 
     @property
     def n_atoms(self) -> int:
@@ -159,16 +160,19 @@ class Box:
     def part(self, index: int) -> "Box":
         """The box with what structure `index` of a pose search holds: the bare slab, the molecule, or both."""
         slab = 0 if index == 1 and self.n_adsorbate else self.n_slab
-        return Box(slab, self.n_adsorbate if index else 0, self.area, self.height)
+        return replace(self, n_slab=slab, n_adsorbate=self.n_adsorbate if index else 0)
 
 
-def n_kpoints(box: Box, level: Mapping[str, Any]) -> int:
-    """Estimated number of irreducible k-points (time reversal halves them)."""
+#: Time of a k-point with complex orbitals over that of the Gamma point alone, whose orbitals are real: 54 and 60 atoms of silica.
+COMPLEX = 1.4
+
+
+def kpoints_work(box: Box, level: Mapping[str, Any]) -> float:
+    """What the k-points of a square mesh cost, in units of the Gamma point alone; time reversal folds all but a few in pairs."""
     spacing = level["kpoint_spacing_per_angstrom"]
-    if spacing is None:
-        return 1
-    side = math.ceil(2 * math.pi / math.sqrt(box.area) / spacing)
-    return side * side // 2 + 1
+    side = math.ceil(2 * math.pi / math.sqrt(box.area) / spacing) if spacing is not None else 1
+    own_image = 1 if side % 2 else 4
+    return 1.0 if side == 1 else COMPLEX * (side * side + own_image) / 2
 
 
 #: Time of an SCF with non-local correlation and of the terms of its ensemble over that of a GGA: 2.1 and 0.7 for 11 atoms.
@@ -179,7 +183,7 @@ FUNCTIONAL = 0.8
 
 def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
     """CPU seconds of one periodic SCF."""
-    work = box.area * box.height / 1800 * (12 + box.n_atoms) * n_kpoints(box, level)
+    work = box.area * box.height / 1800 * (12 + box.n_atoms) * kpoints_work(box, level)
     work *= NONLOCAL_SURFACE if level["functional"].endswith("vdW") else 1.0
     return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
 

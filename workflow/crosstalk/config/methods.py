@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from crosstalk.config import known
+from crosstalk.config import known, select
 from crosstalk.config import models as m
 from crosstalk.config.crystals import cell_level
 from crosstalk.config.load import Config, _messages
@@ -57,7 +57,9 @@ def check_tiers(config: Config) -> Iterator[str]:
         if tier.lattices:
             parts.append(("lattices", tier.lattices.level, ("gpaw",)))
         if tier.slabs:
-            parts.append(("slabs", tier.slabs.level, ("gpaw", "xtb")))
+            parts += [("slabs", level, ("gpaw", "xtb")) for level in (tier.slabs.level, *tier.slabs.instead)]
+            for key, wanted in tier.slabs.instead.items():
+                yield from select.unknown(config.surfaces, {f"{where}: slabs.instead.{key}": wanted}, "surface")
         if tier.poses:
             parts.append(("poses", tier.poses.level, ("xtb", "ase")))
         if tier.thermochemistry and not tier.geometry:

@@ -25,11 +25,11 @@ def resolve(entries: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
     return list(result)
 
 
-def unknown(entries: Mapping[str, Any], named: Mapping[str, Sequence[str]]) -> list[str]:
-    """A message for each name that is neither a species nor a group of them; `named`: key of the config -> names."""
+def unknown(entries: Mapping[str, Any], named: Mapping[str, Sequence[str]], kind: str = "species") -> list[str]:
+    """A message for each name that is neither an entry nor a group of them; `named`: key of the config -> names."""
     allowed = [*entries, *groups(entries)]
     return [
-        problem(key, "species or group", name, allowed)
+        problem(key, f"{kind} or group", name, allowed)
         for key, names in named.items()
         for name in names
         if name not in allowed

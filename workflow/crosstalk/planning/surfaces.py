@@ -48,19 +48,22 @@ class SurfacePlanner(MoleculePlanner):
         surface, tier = self.config.surfaces[name], self.tier.slabs
         assert tier is not None
         built = slab_settings(self.config, surface)
-        relax = tier.model_dump(exclude={"level"})
-        engine = self.config.levels[tier.level].engine if tier.level else "none"
+        relax = tier.model_dump(exclude={"level", "instead"})
+        box = self._box(name, (1, 1), 0)
+        level = tier.level_of(name, surface.groups)
+        level = self._level_on(level, box) if level else None
+        engine = self.config.levels[level].engine if level else "none"
         about: dict[str, Any] = (
             {"cost_s": 5.0, "memory_mb": 500} if engine == "xtb" else {"cost_s": 1.0, "memory_mb": 300}
         )
-        if tier.level and engine == "gpaw":
-            about = self._surface_cost(tier.level, self._box(name, (1, 1), 0), factor=costs.SURFACE_RELAXATION)
+        if level and engine == "gpaw":
+            about = self._surface_cost(level, box, factor=costs.SURFACE_RELAXATION)
         inputs = {}
         if (bulk := getattr(surface, "bulk", None)) is not None:
             assert self.tier.lattices is not None
             inputs["bulk"] = self.bulk(bulk, self.tier.lattices.level)
-        spec = self.add("slab", tier.level, {"surface": built, "relax": relax}, inputs, label=name, **about)
-        self.boxes[spec.key] = self._box(name, (1, 1), 0)
+        spec = self.add("slab", level, {"surface": built, "relax": relax}, inputs, label=name, **about)
+        self.boxes[spec.key] = box
         return spec
 
     def poses(self, adsorbate: str, surface: str) -> Spec:
@@ -94,7 +97,8 @@ class SurfacePlanner(MoleculePlanner):
     def varied_level(self, level: str, setting: str, value: Any) -> str:
         """The name of a level that differs from `level` in one setting; known to the plan's config from then on."""
         name = f"{level}, {setting} {value:g}"
-        model = self.config.levels[level].model_copy(update={setting: value})
+        other = {"insulator_kpoint_spacing_per_angstrom": None} if setting == "kpoint_spacing_per_angstrom" else {}
+        model = self.config.levels[level].model_copy(update={setting: value} | other)
         same = next((n for n, other in self.config.levels.items() if other.identity() == model.identity()), None)
         if same is not None:
             return same
@@ -130,9 +134,11 @@ class SurfacePlanner(MoleculePlanner):
 
     def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
-        about = self._surface_cost(relax.level, self.boxes[poses.key].part(index), factor=costs.SURFACE_RELAXATION)
+        box = self.boxes[poses.key].part(index)
+        level = self._level_on(relax.level, box)
+        about = self._surface_cost(level, box, factor=costs.SURFACE_RELAXATION)
         return self.add(
-            "surface_relax", relax.level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
+            "surface_relax", level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
         )
 
     def surface_energy(self, geometry: Spec, level: str, index: int, label: str, **asked: Any) -> Spec:
@@ -141,19 +147,32 @@ class SurfacePlanner(MoleculePlanner):
         box = self._box_of(geometry, index)
         if asked.get("part") is not None and not asked.get("ghosts"):
             box = box.part(0 if asked["part"] == "slab" else 1)
-        about = self._surface_cost(level, box, factor=1 + costs.FUNCTIONAL * len(asked.get("functionals") or ()))
-        return self.add("surface_energy", level, settings, {"geometry": geometry}, label=f"{label} at {level}", **about)
+        here = self._level_on(level, box)
+        about = self._surface_cost(here, box, factor=1 + costs.FUNCTIONAL * len(asked.get("functionals") or ()))
+        return self.add("surface_energy", here, settings, {"geometry": geometry}, label=f"{label} at {level}", **about)
 
     def surface_modes(self, pose: Spec, search: Spec, level: str, index: int, label: str) -> Spec:
         """Rigid-body motions of a pose; `search` holds the molecule alone."""
-        about = self._surface_cost(level, self.boxes[search.key].part(2), factor=costs.MODES)
+        box = self.boxes[search.key].part(2)
+        here = self._level_on(level, box)
+        about = self._surface_cost(here, box, factor=costs.MODES)
         inputs = {"geometry": pose, "molecule": search}
-        return self.add("surface_modes", level, {"index": index}, inputs, label=f"{label} at {level}", **about)
+        return self.add("surface_modes", here, {"index": index}, inputs, label=f"{label} at {level}", **about)
 
     def pose_ensemble(self, search: Spec, energies: Sequence[Spec], label: str) -> Spec:
         """The distinct poses of a search in the order of their energies at a level; `energies` in the search's order."""
         inputs = {"search 0": search} | {f"pose {k + 1}": energy for k, energy in enumerate(energies)}
         return self.add("pose_ensemble", None, {}, inputs, label=label, cost_s=1.0, memory_mb=300)
+
+    def _level_on(self, level: str, box: costs.Box) -> str:
+        """The level with the k-points that what stands in a box takes."""
+        model = self.config.levels[level]
+        if not isinstance(model, m.GpawLevel) or model.insulator_kpoint_spacing_per_angstrom is None:
+            return level
+        name = f"{level}, {'conductor' if box.conductor else 'insulator'}"
+        if name not in self.config.levels:
+            self.config = replace(self.config, levels={**self.config.levels, name: model.on(box.conductor)})
+        return name
 
     def _box_of(self, geometry: Spec, index: int) -> costs.Box:
         """What structure `index` of a spec holds."""
@@ -173,7 +192,8 @@ class SurfacePlanner(MoleculePlanner):
         lateral = repeat[0] * repeat[1]
         vacuum = place.vacuum_angstrom + costs.ADSORBATE_HEIGHT if n_adsorbate else costs.SLAB_VACUUM
         height = facts["thickness_angstrom"] + vacuum
-        return costs.Box(int(facts["n_atoms"]) * lateral, n_adsorbate, facts["area_angstrom2"] * lateral, height)
+        area = facts["area_angstrom2"] * lateral
+        return costs.Box(int(facts["n_atoms"]) * lateral, n_adsorbate, area, height, place.conductor)
 
     def _crystal_cost(self, name: str, level: str, factor: float = 1.0) -> dict[str, Any]:
         crystal, model = crystal_settings(self.config, self.config.crystals[name]), self.config.levels[level]

@@ -61,13 +61,14 @@ def describe(level: Any) -> str:
             "wavefunction stability analysed" if level.stability else "",
         ]
     elif isinstance(level, m.GpawLevel):
-        kpoints = level.kpoint_spacing_per_angstrom
+        kpoints, fewer = level.kpoint_spacing_per_angstrom, level.insulator_kpoint_spacing_per_angstrom
         parts = [
             f"{level.functional}, PAW" + (f", on the density of {level.density}" if level.density else ""),
             f"plane waves {level.cutoff_ev:g} eV" if level.mode == "pw" else f"LCAO {level.basis}",
             f"grid {level.grid_spacing_angstrom:g} Å{' or finer' if level.mode == 'pw' else ''}",
             f"dispersion {level.dispersion or 'none'}",
             f"k-points every {kpoints:g} 1/Å" if kpoints else "Gamma point",
+            f"of insulators every {fewer:g} 1/Å" if fewer else "",
             f"smearing {level.smearing_ev:g} eV",
             "dipole correction" if level.dipole_correction else "no dipole correction",
         ]

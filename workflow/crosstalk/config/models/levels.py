@@ -60,6 +60,10 @@ class GpawLevel(LevelBase):
     kpoint_spacing_per_angstrom: Positive | None = Field(
         None, description="k-point spacing, 1/Angstrom (2 pi included); null: Gamma only"
     )
+    insulator_kpoint_spacing_per_angstrom: Positive | None = Field(
+        None,
+        description="k-point spacing of surfaces that are no conductors (key `conductor`), 1/Angstrom; null: the same for all",
+    )
     smearing_ev: Positive = Field(0.05, description="Fermi-Dirac width, eV")
     dipole_correction: bool = Field(True, description="dipole layer between the two sides of the slab")
     energy_tolerance_ev: Positive = Field(1e-4, description="SCF convergence of the energy per electron, eV")
@@ -76,9 +80,18 @@ class GpawLevel(LevelBase):
 
     def identity(self) -> dict[str, Any]:
         found = super().identity()
-        if self.density is None:  # most have their own
-            del found["density"]
+        for key in ("density", "insulator_kpoint_spacing_per_angstrom"):
+            if found[key] is None:  # most levels know nothing of it
+                del found[key]
         return found
+
+    def on(self, conductor: bool) -> "GpawLevel":
+        """The level as a surface takes it, with one k-point spacing."""
+        fewer = self.insulator_kpoint_spacing_per_angstrom
+        chosen = self.kpoint_spacing_per_angstrom if conductor or fewer is None else fewer
+        return self.model_copy(
+            update={"kpoint_spacing_per_angstrom": chosen, "insulator_kpoint_spacing_per_angstrom": None}
+        )
 
 
 class AseLevel(LevelBase):

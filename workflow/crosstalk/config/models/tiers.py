@@ -1,5 +1,6 @@
 """Tiers: how each part of the work is done."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -69,11 +70,19 @@ class LatticeRelaxation(Model):
 
 class SlabRelaxation(Model):
     level: str | None = Field(description="level of the relaxation; null: the slab as built")
+    instead: dict[str, list[str]] = Field(
+        default_factory=dict, description="another level -> the surfaces (names or groups) that it is for"
+    )
     fmax_ev_per_angstrom: Positive = 0.05
     max_steps: Count = 60
     freeze_below: float = Field(
         0.0, ge=0, lt=1, description="fraction of the thickness, from below, that is held fixed"
     )
+
+    def level_of(self, name: str, groups: Sequence[str]) -> str | None:
+        """The level that a surface is relaxed at."""
+        others = (level for level, wanted in self.instead.items() if not {name, *groups}.isdisjoint(wanted))
+        return next(others, self.level)
 
 
 class PoseSearch(Model):
