@@ -1,8 +1,9 @@
 """GPAW's build settings: everything that it links comes from wheels in the same virtual environment.
 
 Read by GPAW's setup.py through the variable GPAW_CONFIG, in whose namespace the names assigned here live.
-MKL gives BLAS, LAPACK, ScaLAPACK and the FFTW interface on x86-64; elsewhere OpenBLAS gives BLAS and LAPACK, and
-GPAW falls back to NumPy's FFTs and to unblocked diagonalisation. libxc is the one that PySCF ships.
+MKL gives BLAS, LAPACK and ScaLAPACK on x86-64, pyFFTW's wheel FFTW: MKL's own transforms leave out the vector units
+of other makers' processors. Elsewhere OpenBLAS gives BLAS and LAPACK, and GPAW falls back to NumPy's FFTs and to
+unblocked diagonalisation. libxc is the one that PySCF ships.
 """
 
 import importlib.util
@@ -27,12 +28,15 @@ if platform.machine() == "x86_64":
     fftw = True
     scalapack = True
     include_dirs += [str(_prefix / "include"), str(_prefix / "include" / "fftw")]
-    library_dirs += [str(_prefix / "lib")]
-    runtime_library_dirs += [str(_prefix / "lib")]
+    # The headers of FFTW are MKL's, which has the same interface; the first library that has a function gives it.
+    _fftw = next(_pyscf.parent.glob("pyfftw.libs/libfftw3-*.so*"))
+    library_dirs += [str(_prefix / "lib"), str(_fftw.parent)]
+    runtime_library_dirs += [str(_prefix / "lib"), str(_fftw.parent)]
     # The wheels hold no unversioned names, so each library is asked for by its exact file name.
     libraries += []
     extra_link_args += [  # noqa: F821
         "-Wl,--no-as-needed",
+        f"-l:{_fftw.name}",
         "-l:libmkl_scalapack_lp64.so.2",
         "-l:libmkl_blacs_openmpi_lp64.so.2",
         "-l:libmkl_intel_lp64.so.3",

@@ -1,5 +1,6 @@
 """The environment's files say the same, and name no machine."""
 
+import platform
 import re
 import subprocess
 import sys
@@ -38,3 +39,13 @@ def test_a_machine_that_lacks_something_gets_one_line_that_says_how_to_get_it(tm
     assert done.returncode == 1 and not (tmp_path / "venv").exists()
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("  - ")]
     assert "C++ compiler" in line and "apt install g++" in line
+
+
+@pytest.mark.parametrize(("module", "library"), [("tblite.library", "/pyscf/lib/libopenblas"), ("gpaw.cgpaw", "/libfftw3-")])
+def test_the_fast_libraries_are_linked(module, library):
+    """tblite's own wheel brings the reference BLAS, MKL a Fourier transform without vector units on some processors."""
+    if not Path("/proc/self/maps").exists() or platform.machine() != "x86_64":
+        pytest.skip("written for Linux on x86-64")
+    code = f"import {module}; print(open('/proc/self/maps').read())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert library in done.stdout
