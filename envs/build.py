@@ -81,10 +81,24 @@ def fast_blas(packages: pathlib.Path, log: pathlib.Path) -> None:
 
     A library of the old one's name that holds nothing and needs the other. Nothing else in the process sees it.
     """
-    pairs = list(zip(packages.glob("tblite.libs/libblas-*.so*"), packages.glob("pyscf/lib/libopenblas*.so*"), strict=False))
+    pairs = list(
+        zip(packages.glob("tblite.libs/libblas-*.so*"), packages.glob("pyscf/lib/libopenblas*.so*"), strict=False)
+    )
     for slow, fast in pairs:
         slow.unlink()
-        command = [str(compiler()), "-shared", "-nostdlib", "-x", "c++", os.devnull, "-x", "none", "-o", str(slow), "-Wl,--no-as-needed"]
+        command = [
+            str(compiler()),
+            "-shared",
+            "-nostdlib",
+            "-x",
+            "c++",
+            os.devnull,
+            "-x",
+            "none",
+            "-o",
+            str(slow),
+            "-Wl,--no-as-needed",
+        ]
         command += ["-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/../pyscf/lib", f"-Wl,-soname,{slow.name}"]
         command += [f"-L{fast.parent}", f"-l:{fast.name}", "-Wl,--allow-shlib-undefined"]
         run("BLAS of tblite", command, log)
@@ -106,7 +120,12 @@ def build(target: pathlib.Path, log: pathlib.Path) -> None:
     path = f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"
     gpaw_env = {"GPAW_CONFIG": str(ENVS / "siteconfig.py"), "OMPI_CXX": str(compiler()), "PATH": path} | MPI_AS_ROOT
     # Not from a cache: what was built for another environment is linked to that one's libraries.
-    run("GPAW from source", [*install, "--no-cache-dir", "--no-build-isolation", "-r", str(ENVS / "gpaw.lock")], log, **gpaw_env)
+    run(
+        "GPAW from source",
+        [*install, "--no-cache-dir", "--no-build-isolation", "-r", str(ENVS / "gpaw.lock")],
+        log,
+        **gpaw_env,
+    )
     editable = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", str(ROOT)]
     run("crosstalk", editable, log)
     check = [

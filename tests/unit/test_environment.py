@@ -41,7 +41,9 @@ def test_a_machine_that_lacks_something_gets_one_line_that_says_how_to_get_it(tm
     assert "C++ compiler" in line and "apt install g++" in line
 
 
-@pytest.mark.parametrize(("module", "library"), [("tblite.library", "/pyscf/lib/libopenblas"), ("gpaw.cgpaw", "/libfftw3-")])
+@pytest.mark.parametrize(
+    ("module", "library"), [("tblite.library", "/pyscf/lib/libopenblas"), ("gpaw.cgpaw", "/libfftw3-")]
+)
 def test_the_fast_libraries_are_linked(module, library):
     """tblite's own wheel brings the reference BLAS, MKL a Fourier transform without vector units on some processors."""
     if not Path("/proc/self/maps").exists() or platform.machine() != "x86_64":
