@@ -31,7 +31,7 @@ GROW, REACHED, SHRINK, WALL = 1.4, 2.0, 0.5, 50.0
 #: has turned round, to more than this share of what it was, went too far.
 FAILED, OVERSHOT = 0.02, 0.75
 #: Length of the process in units in which the model Hessian is one (root of eV).
-LENGTH = 2.0
+LENGTH = 4.0
 #: Standard deviations of the noise in values, eV, and in gradients, root of eV, for a process whose own is 1 eV. Energies on a
 #: real-space grid move with the atoms' places on it, by more than a relaxation's last steps gain: gradients are believed.
 VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
