@@ -17,10 +17,10 @@ R2SCAN = {"functional": "r2scan", "basis": "6-31g", "dispersion": None}
 CASES = [
     ("H2O", R2SCAN, {}),
     ("H2O", R2SCAN, {"environment": PCM}),
-    ("OH", R2SCAN, OPEN),
+    ("NH2", R2SCAN, OPEN),  # not OH, whose hole turns freely round the axis
     ("O2", R2SCAN, {"multiplicity": 3}),
     ("HF", VV10, {}),
-    ("OH", VV10, OPEN),
+    ("NH2", VV10, OPEN),
 ]
 IDS = ["meta-GGA", "continuum", "doublet", "triplet", "VV10", "VV10 doublet"]
 
