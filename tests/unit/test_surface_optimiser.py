@@ -186,8 +186,8 @@ def test_layers_find_their_distance(tmp_path):
 
 
 def bowl(z: np.ndarray) -> tuple[float, np.ndarray]:
-    """Something smooth: a tilted cosine."""
-    direction = np.arange(1, len(z) + 1) / len(z)
+    """Something smooth on the scale of the process: a tilted cosine."""
+    direction = 2 / optimiser.LENGTH * np.arange(1, len(z) + 1) / len(z)
     return float(np.cos(z @ direction) + 0.3 * z.sum()), -np.sin(z @ direction) * direction + 0.3
 
 
