@@ -1,12 +1,17 @@
 """Which k-points a surface is computed with: fewer for insulators, another level for slabs of one's choice."""
 
 import pytest
+from ase import Atoms
 
 from crosstalk import costs
 from crosstalk.config import load
+from crosstalk.observables import workfunction
+from crosstalk.observables.base import observables
 from crosstalk.plan import make
+from crosstalk.record import Outcome, Store
 from crosstalk.reporting.methods import describe
 
+BOX = Atoms("H", cell=[5, 5, 20])
 LEVEL = "tiers.standard.slabs.instead"
 
 
@@ -31,6 +36,19 @@ def test_an_insulator_takes_fewer_points_than_a_conductor(config_dir, edit):
         assert entry.subject["level"] == "pbe-d3/pw400-k"
     words = describe(plan.config.levels["pbe-d3/pw400-k"])
     assert "k-points every 0.25 1/Å, of insulators every 0.5 1/Å" in words
+
+
+def test_a_metal_with_the_points_of_an_insulator_is_flagged(config_dir, edit, tmp_path):
+    edit("levels", "levels.pbe-d3/pw400-k.insulator_kpoint_spacing_per_angstrom", 0.86)
+    plan = planned(config_dir, edit, ["graphite-basal-1", "sio-lithiated-2"])
+    gapless = {"work_function_ev": 2.3, "work_function_bottom_ev": 2.3, "vbm_ev": -2.3, "cbm_ev": -2.3, "gap_ev": 0.0, "energy_ev": 0.0}  # fmt: skip
+    for entry in plan.table("surfaces"):
+        store = Store(tmp_path / entry.subject["surface"])
+        for role, spec in entry.specs.items():
+            store.save(spec, Outcome(quantities=gapless if role == "levels" else {}, structures=[BOX]), {"x": "1"}, {})
+        row = observables()["surfaces"].row(entry, store.find)
+        expected = workfunction.FEW if entry.subject["surface"] == "sio-lithiated-2" else None
+        assert row["work_function_ev"] == 2.3 and row["work_function_flag"] == expected
 
 
 def test_a_level_without_the_key_keeps_its_identity(config_dir):

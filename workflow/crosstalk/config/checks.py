@@ -210,8 +210,9 @@ def _elements(config: Config) -> Iterator[str]:
             levels = {level: config.levels[level] for level in settings.levels}
             if "pyscf" in observable.engines and tier.geometry:
                 levels[tier.geometry.level] = config.levels[tier.geometry.level]
-            if tier.slabs and tier.slabs.level and "surfaces" in wanted:
-                levels[tier.slabs.level] = config.levels[tier.slabs.level]
+            if tier.slabs and "surfaces" in wanted:
+                used = filter(None, (tier.slabs.level, *tier.slabs.instead))
+                levels |= {level: config.levels[level] for level in used}
             for key, kind in observable.subjects.items():
                 for entry in wanted[key]:
                     elements = sorted(set(elements_of(config, kind, entry)))

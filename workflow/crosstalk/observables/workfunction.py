@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ASYMMETRIC = 0.05
 #: A slab with a smaller gap than this has a Fermi level of its own, whatever the config expects of it (lithium makes metals of oxides); eV.
 GAPLESS = 0.1
+#: Flag of such a slab at a level that gives insulators fewer k-points than a metal needs.
+FEW = "a metal with the k-points of an insulator (key conductor)"
 
 
 class Settings(Model):
@@ -35,7 +37,8 @@ class WorkFunction(Observable):
     sign = (
         "Vacuum level minus Fermi level, from the electrostatic potential on each side of the slab; band edges against the vacuum of the upper "
         "side (negative = below; against the lower one: plus vacuum_step). vacuum_step: vacuum level above minus below, 'asymmetric' from "
-        f"{ASYMMETRIC} eV on. For an insulator the Fermi level is arbitrary: its 'work function' is the mid-gap and flagged 'mid-gap', unless the gap is below {GAPLESS} eV. "
+        f"{ASYMMETRIC} eV on. For an insulator the Fermi level is arbitrary: its 'work function' is the mid-gap and flagged 'mid-gap', unless the gap is below {GAPLESS} eV; "
+        "without a gap at a level that gives insulators fewer k-points it is flagged as well: name the surface a conductor. "
         "The slope of each plateau is a gate."
     )
 
@@ -51,7 +54,12 @@ class WorkFunction(Observable):
                     self.name,
                     {"surface": name, "level": level},
                     specs,
-                    {"conductor": planner.config.surfaces[name].conductor},
+                    {
+                        "conductor": planner.config.surfaces[name].conductor,
+                        "fewer": bool(
+                            getattr(planner.config.levels[level], "insulator_kpoint_spacing_per_angstrom", None)
+                        ),
+                    },
                 )
 
     def row(self, entry: Entry, read: Read) -> Row:
@@ -62,6 +70,8 @@ class WorkFunction(Observable):
         if usable(records, "levels"):
             found = records["levels"].quantities
             row |= _against_the_vacuum(found, entry.facts["conductor"])
+            if entry.facts["fewer"] and not (entry.facts["conductor"] or row.get("work_function_flag")):
+                row["work_function_flag"] = FEW
             if "profile_potential_ev" in found:
                 wanted = ("profile_heights_angstrom", "profile_potential_ev", "slab_extent_angstrom")
                 row[PROFILES] = {name: found[name] for name in wanted}
