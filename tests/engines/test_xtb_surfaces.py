@@ -259,21 +259,28 @@ def test_a_slab_relaxes_and_keeps_its_bonds(tmp_path: Path) -> None:
 
 
 def test_a_relaxation_at_another_level_needs_few_gradients_where_tight_binding_guides(tmp_path: Path) -> None:
-    """GFN2 stands for DFT: a molecule whose bonds are too long and whose methyl group is turned."""
+    """GFN2 stands for DFT: a molecule whose bonds are too long and whose methyl group is turned.
+
+    Six starts: how many gradients a nearly free methyl group takes from one start is chance (2 to 12).
+    """
     from crosstalk.engines import gpaw_relax, xtb
 
-    start = molecule("CH3OH", vacuum=4.0)
-    start.positions = 1.03 * start.positions + np.random.default_rng(4).normal(scale=0.05, size=(6, 3))
-    start.set_tags(1)
+    def start(seed: int) -> Any:
+        atoms = molecule("CH3OH", vacuum=4.0)
+        atoms.positions = 1.03 * atoms.positions + np.random.default_rng(seed).normal(scale=0.05, size=(6, 3))
+        atoms.set_tags(1)
+        return atoms
 
     def gfn2(atoms: Any) -> Any:
         return xtb.calculator(LEVEL | {"method": "GFN2-xTB"}, 0, 1)
 
-    def relaxed(name: str, guided: bool) -> tuple[float, int]:
-        final, steps = gpaw_relax.relax(start, gfn2, 0.02, 60, 0.0, tmp_path / name, guided)
+    def relaxed(seed: int, guided: bool) -> tuple[float, int]:
+        final, steps = gpaw_relax.relax(start(seed), gfn2, 0.02, 60, 0.0, tmp_path / f"{seed}-{guided}.traj", guided)
         assert np.linalg.norm(final.get_forces(), axis=1).max() <= 0.02
         return final.get_potential_energy(), steps
 
-    (energy, few), (same, more) = relaxed("guided.traj", True), relaxed("springs.traj", False)
-    assert energy == pytest.approx(same, abs=3e-3)
-    assert few <= 6 and few < more
+    pairs = [(relaxed(seed, True), relaxed(seed, False)) for seed in range(6)]
+    for (energy, _), (same, _) in pairs:
+        assert energy == pytest.approx(same, abs=3e-3)
+    few, more = (sum(steps for _, steps in column) for column in zip(*pairs, strict=True))
+    assert few <= 6 * len(pairs) and few < 0.75 * more, [(a, b) for (_, a), (_, b) in pairs]
