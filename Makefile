@@ -35,7 +35,7 @@ dry-run: env
 	@$(SNAKEMAKE) --dry-run $(CONFIG) $(OPTIONS)
 
 test: env
-	@pytest -n 2 --dist worksteal
+	@pytest -n 2 --dist worksteal --durations 20 --durations-min 5
 
 test-fast: env
 	@pytest -q tests/unit
