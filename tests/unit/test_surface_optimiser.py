@@ -161,10 +161,7 @@ def test_layers_find_their_distance(tmp_path):
         def calculate(self, atoms=None, properties=("energy",), system_changes=()):
             super().calculate(atoms, properties, system_changes)
             network, x = hessians.springs(two_layers()), self.atoms.positions
-            inside = network.strength > 5
-            network = hessians.Springs(
-                *(v[inside] for v in (network.first, network.second, network.shift, network.strength, network.rest))
-            )
+            network = network.stronger(5)
             energy, gradient = network.energy(x)
             upper = x[:, 2] > x[:, 2].mean()
             apart = x[upper, 2].mean() - x[~upper, 2].mean() - 3.35
@@ -235,6 +232,45 @@ def test_pulls_along_bonds_turn_with_them():
         model = optimiser.corrected(lambda y: unanchored(short, y), known, points, [unanchored(short, start)], units)
         errors.append(np.abs(model(x)[1] - unanchored(long, x)[1]).max())
     assert errors[0] < 0.1 * errors[1]
+
+
+def test_what_one_bond_shows_of_its_kind_holds_for_the_others():
+    """A guide that is too soft in C-O, stretched in one molecule, is mended in the other, too far away to be near it."""
+    atoms = Atoms("CO2CO", [[0, 0, 0], [0, 0, 1.2], [0, 0, -1.2], [9, 0, 0], [9, 0, 1.2]])
+    free, start = np.arange(5), atoms.positions.ravel()
+
+    def right(x):
+        return surface_guides.surface_hessian.springs(atoms).energy(x.reshape(-1, 3))
+
+    def soft(x):
+        energy, gradient = right(x)
+        return 0.8 * energy, 0.8 * gradient
+
+    stretched, other = start.copy(), start.copy()
+    stretched[5], other[14] = 1.3, 1.25
+    points = [optimiser.Point(x, *right(x)) for x in (start, stretched)]
+    units, errors = (np.eye(15) * 5, np.eye(15) / 5), []
+    for known in (surface_guides.bonds(atoms, free), None):
+        model = optimiser.corrected(soft, known, points, [soft(point.x) for point in points], units)
+        errors.append(np.abs(model(other)[1] - right(other)[1]).max())
+    assert errors[1] > 0.9 * np.abs(0.2 * right(other)[1]).max()
+    assert errors[0] < 0.3 * errors[1]
+
+
+def test_the_corrected_surface_has_its_own_gradient():
+    atoms, random = posed(), np.random.default_rng(3)
+    free, guide = np.array([5, 8, 9]), surface_guides.springs(atoms, np.array([5, 8, 9]))
+    units = np.eye(9) * 5, np.eye(9) / 5
+    points = [
+        optimiser.Point(x, float(random.normal()), random.normal(size=9))
+        for x in atoms.positions[free].ravel() + random.normal(scale=0.1, size=(3, 9))
+    ]
+    model = optimiser.corrected(
+        guide, surface_guides.bonds(atoms, free), points, [guide(point.x) for point in points], units
+    )
+    x, move = atoms.positions[free].ravel() + random.normal(scale=0.1, size=9), random.normal(size=9)
+    numerical = (model(x + 1e-5 * move)[0] - model(x - 1e-5 * move)[0]) / 2e-5
+    assert model(x)[1] @ move == pytest.approx(numerical, rel=1e-4)
 
 
 # -- the way -----------------------------------------------------------------------------------------------------------
@@ -396,7 +432,7 @@ def test_springs_guide_where_tight_binding_has_no_answer(monkeypatch):
     atoms, free = posed(), np.arange(10)
     monkeypatch.setattr(surface_guides, "_tight_binding", lambda *_: lambda x: (np.inf, np.zeros_like(x)))
     guide, internal = surface_guides.guide(atoms, free, [])
-    assert internal is None
+    assert internal.functions(atoms.positions.ravel())[0] == pytest.approx(0)  # lengths and strain count from here
     x = atoms.positions.ravel() + np.random.default_rng(2).normal(scale=0.05, size=30)
     found, expected = guide(x), surface_guides.springs(atoms, free)(x)
     assert found[0] == expected[0] > 0

@@ -157,7 +157,7 @@ def relax(
         points = [Point(start, *measure(start))]
     if left(points[-1].x, points[-1].gradient) > fmax and len(points) <= max_steps:
         known = [point.x for point in points]
-        guide = surface_guides.guide(atoms, free, known) if guided else (surface_guides.springs(atoms, free), None)
+        guide = surface_guides.guide(atoms, free, known) if guided else surface_guides.by_springs(atoms, free)
         hessian = model_hessian(atoms)[np.ix_(coordinates, coordinates)]
         points = descend(measure, *guide, points, hessian, left, fmax, max_steps + 1, allowed)
     done = left(points[-1].x, points[-1].gradient) <= fmax

@@ -22,12 +22,15 @@ WIDTH = 8.0
 LARGEST_REPEAT = 60
 #: Springs of at least this force constant belong to bonds and angles, eV/Angstrom^2.
 BOND = 1.0
+#: How wrong the guide may be (standard deviations): pulls along a bond or an angle, eV/Angstrom, and the share by which all of
+#: a kind are too soft or too stiff.
+PULL, SHARE = 3.0, 0.3
 
 
-def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> tuple[Surface, Internal | None]:
+def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> tuple[Surface, Internal]:
     """GFN1-xTB over the coordinates of the atoms `free`, and the bonds and angles that it may be wrong about.
 
-    Springs, and nothing to correct in them, if it is too much work, or fails for the structure or at one of the points `known`.
+    Springs in its place if it is too much work, or fails for the structure or at one of the points `known`.
     """
     repeat = slabs.repeat_to(atoms, WIDTH) if (atoms.get_tags() == 0).any() else (1, 1)
     if repeat == (1, 1) or math.prod(repeat) * len(atoms) <= LARGEST_REPEAT:
@@ -35,21 +38,32 @@ def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> tuple[
         start = atoms.positions[free].ravel()
         if all(np.isfinite(tight_binding(x)[0]) for x in (start, *known)):
             return tight_binding, bonds(atoms, free)
-    return springs(atoms, free), None
+    return by_springs(atoms, free)
+
+
+def by_springs(atoms: Atoms, free: np.ndarray) -> tuple[Surface, Internal]:
+    """Springs, and the bonds and angles that they may be wrong about."""
+    return springs(atoms, free), bonds(atoms, free)
 
 
 def bonds(atoms: Atoms, free: np.ndarray) -> Internal:
-    """How much longer than in `atoms` the springs of bonds and angles are."""
+    """What the guide may be wrong about: the length of every bond and angle, and the stiffness of each kind of them.
+
+    The functions are how much longer than in `atoms` each spring is (Angstrom), then the energy of all springs of a kind (eV).
+    """
     network, start = surface_hessian.springs(atoms).stronger(BOND), atoms.positions.copy()
     coordinates = (3 * free[:, None] + np.arange(3)).ravel()
+    kinds = network.kinds(atoms.numbers)
+    share = network.strength * (kinds == np.arange(kinds.max(initial=-1) + 1)[:, None])
 
-    def internal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def functions(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         positions = start.copy()
         positions[free] = x.reshape(-1, 3)
         stretches, slopes = network.stretches(positions)
-        return stretches, slopes[:, coordinates]
+        slopes = slopes[:, coordinates]
+        return np.hstack([stretches, 0.5 * share @ stretches**2]), np.vstack([slopes, (share * stretches) @ slopes])
 
-    return internal
+    return Internal(functions, np.repeat([PULL, SHARE], [len(kinds), len(share)]))
 
 
 def springs(atoms: Atoms, free: np.ndarray) -> Surface:

@@ -6,7 +6,7 @@ what hydrogen bonds need and next to nothing for the rest.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from ase import Atoms
@@ -33,13 +33,17 @@ RIGID = 0.3
 
 @dataclass(frozen=True)
 class Springs:
-    """Springs between atoms first[k] and second[k] + shift[k] (Angstrom): force constant eV/Angstrom^2, length at rest."""
+    """Springs between atoms first[k] and second[k] + shift[k] (Angstrom): force constant eV/Angstrom^2, length at rest.
+
+    bends  which of them stand for a bend, between the ends of its sides
+    """
 
     first: np.ndarray
     second: np.ndarray
     shift: np.ndarray
     strength: np.ndarray
     rest: np.ndarray
+    bends: np.ndarray
 
     def stretches(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How much longer than at rest each spring is (k,), Angstrom, and the derivatives of that (k, 3n)."""
@@ -64,7 +68,13 @@ class Springs:
     def stronger(self, least: float) -> "Springs":
         """Those of at least that force constant."""
         kept = self.strength >= least
-        return Springs(*(values[kept] for values in (self.first, self.second, self.shift, self.strength, self.rest)))
+        return Springs(*(getattr(self, field.name)[kept] for field in fields(self)))
+
+    def kinds(self, numbers: np.ndarray) -> np.ndarray:
+        """Which springs are alike (k,): of the same two elements, both stretches or both bends. Counted from 0."""
+        ends = np.sort(numbers[np.stack([self.first, self.second], axis=1)], axis=1)
+        labels = np.column_stack([ends, self.bends])
+        return np.unique(labels, axis=0, return_inverse=True)[1].ravel()
 
 
 def springs(atoms: Atoms) -> Springs:
@@ -72,21 +82,24 @@ def springs(atoms: Atoms) -> Springs:
     first, second, across = neighbor_list("ijD", atoms, REACH)
     squared = (across**2).sum(axis=1) / BOHR_ANGSTROM**2
     decay = lindh_decay(atoms.numbers[first], atoms.numbers[second], squared)
-    pairs = [(i, j, d, LINDH_STRETCH * c) for i, j, d, c in zip(first, second, across, decay, strict=True) if i < j]
+    pairs = [
+        (i, j, d, LINDH_STRETCH * c, False) for i, j, d, c in zip(first, second, across, decay, strict=True) if i < j
+    ]
     for centre in range(len(atoms)):
         sides = np.flatnonzero((first == centre) & (decay > SIDE))
         for n, a in enumerate(sides):
             for b in sides[:n]:
                 strength = _bend(across[a], across[b], min(decay[a], 1.0) * min(decay[b], 1.0))
                 if strength and second[a] != second[b]:
-                    pairs.append((second[a], second[b], across[b] - across[a], strength))
+                    pairs.append((second[a], second[b], across[b] - across[a], strength, True))
     unit = HARTREE_EV / BOHR_ANGSTROM**2
     pairs = [pair for pair in pairs if pair[3] * unit > WEAKEST]
     i, j = (np.array([pair[k] for pair in pairs], dtype=int) for k in (0, 1))
     vectors = np.array([pair[2] for pair in pairs]).reshape(-1, 3)
     strengths = unit * np.array([pair[3] for pair in pairs])
     shift = vectors - (atoms.positions[j] - atoms.positions[i])
-    return Springs(i, j, shift, strengths, np.linalg.norm(vectors, axis=1))
+    bends = np.array([pair[4] for pair in pairs], dtype=bool)
+    return Springs(i, j, shift, strengths, np.linalg.norm(vectors, axis=1), bends)
 
 
 def _bend(one: np.ndarray, other: np.ndarray, decay: float) -> float:

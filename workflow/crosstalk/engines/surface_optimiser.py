@@ -1,8 +1,9 @@
 """Minimum of an expensive surface of potential energy with few gradients, guided by a cheap one.
 
 The surface is taken for the guide (a cheap method, or springs) plus a correction that is learnt from energies and
-gradients of the difference: constant pulls along bonds and angles, which turn with them, and a Gaussian process through
-what is left, in coordinates in which a model Hessian is the unit matrix. Every step minimises the sum within a trust radius
+gradients of the difference: functions that the guide is likely to be wrong by (constant pulls along bonds and angles, which turn
+with them, and the stiffness of each kind of them), and a Gaussian process in coordinates in which a model Hessian is the unit
+matrix. Every step minimises the sum within a trust radius
 of the last point that was no failure, and computes the expensive gradient there (Koistinen et al., J. Chem. Phys. 2017, 147,
 152720, for processes on atoms; Garijo del Rio et al., Phys. Rev. B 2019, 100, 104103, for their minima).
 The points so far are all that a resumed relaxation needs.
@@ -16,8 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 Surface = Callable[[np.ndarray], tuple[float, np.ndarray]]
-#: Internal coordinates (k,) that the correction may pull along, and their derivatives (k, m).
-Internal = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 #: Takes from a move or a gradient what must not be.
 Projection = Callable[[np.ndarray], np.ndarray]
 #: The largest force left where a point (m,) has a gradient (m,), eV/Angstrom.
@@ -35,13 +34,23 @@ LENGTH = 4.0
 #: Standard deviations of the noise in values, eV, and in gradients, root of eV, for a process whose own is 1 eV. Energies on a
 #: real-space grid move with the atoms' places on it, by more than a relaxation's last steps gain: gradients are believed.
 VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
-#: Size of the pulls, eV/Angstrom, and of the forces that they leave to the process, root of eV.
-PULL, LEFT = 3.0, 0.05
 #: Points that the correction remembers, the last ones.
 MEMORY = 30
 #: Steps on the sum of guide and correction, and the share of the wanted force to which they converge.
 INNER_STEPS = 30
 INNER_SHARE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Internal:
+    """What the correction may consist of beside the process.
+
+    functions  values (k,) and derivatives (k, m) at x
+    spread     standard deviations (k,) of how much of each there is
+    """
+
+    functions: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    spread: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +87,8 @@ class Process:
 
 def _basis(vectors: np.ndarray) -> np.ndarray:
     """Orthonormal columns that span the rows of `vectors`."""
+    if not len(vectors):
+        return np.zeros((vectors.shape[1], 0))
     left, sizes, _ = np.linalg.svd(vectors.T, full_matrices=False)
     return left[:, sizes > 1e-9 * max(sizes[0], 1e-12)]
 
@@ -143,31 +154,58 @@ def corrected(
     to_unit, from_unit = units
     values = np.array([point.energy - energy for point, (energy, _) in zip(points, cheap, strict=True)])
     slopes = np.array([from_unit.T @ (p.gradient - g) for p, (_, g) in zip(points, cheap, strict=True)])
-    strengths = np.zeros(0)
+    z, amounts = np.array([to_unit @ point.x for point in points]), np.zeros(0)
     if internal is not None:
-        there = [internal(point.x) for point in points]
+        there = [internal.functions(point.x) for point in points]
+        known = np.array([found for found, _ in there])
         designs = np.array([(derivatives @ from_unit).T for _, derivatives in there])
-        strengths = _pulls(designs, slopes)
-        values -= np.array([coordinates @ strengths for coordinates, _ in there])
-        slopes -= designs @ strengths
-    process = Process(np.array([to_unit @ point.x for point in points]), values, slopes)
+        amounts = _amounts(z, values, slopes, known, designs, internal.spread)
+        values, slopes = values - known @ amounts, slopes - designs @ amounts
+    process = Process(z, values, slopes)
 
     def surface(x: np.ndarray) -> tuple[float, np.ndarray]:
         energy, gradient = guide(x)
         more, slope = process(to_unit @ x)
         energy, gradient = energy + more, gradient + to_unit.T @ slope
         if internal is not None:
-            coordinates, derivatives = internal(x)
-            energy, gradient = energy + float(strengths @ coordinates), gradient + strengths @ derivatives
+            found, derivatives = internal.functions(x)
+            energy, gradient = energy + float(amounts @ found), gradient + amounts @ derivatives
         return energy, gradient
 
     return surface
 
 
-def _pulls(designs: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """Constant pulls (k,) that explain slopes (n, m) best: ridge regression; designs (n, m, k) derive the coordinates."""
-    normal = np.eye(designs.shape[2]) / PULL**2 + np.einsum("nmk,nml->kl", designs, designs, optimize=True) / LEFT**2
-    return np.linalg.solve(normal, np.einsum("nmk,nm->k", designs, slopes) / LEFT**2)
+def _amounts(
+    z: np.ndarray, values: np.ndarray, slopes: np.ndarray, known: np.ndarray, designs: np.ndarray, spread: np.ndarray
+) -> np.ndarray:
+    """How much of each function (k,) there most likely is, if what is left is a constant and the process.
+
+    z, slopes (n, m); values (n,); known (n, k) and designs (n, m, k): the functions and their derivatives at z.
+    Generalised least squares (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, section 2.7). Gradients across
+    the span of the points are independent of all else and of each other, so they need a matrix over points only.
+    """
+    n, _, k = designs.shape
+    span = _basis(z[:-1] - z[-1])
+    within = (z - z[-1]) @ span
+    squared = ((within[:, None] - within[None]) ** 2).sum(axis=2)
+    inside, outside = (
+        _covariance(within),
+        np.exp(-0.5 * squared / LENGTH**2) / LENGTH**2 + GRADIENT_NOISE**2 * np.eye(n),
+    )
+
+    along = np.einsum("mr,nmk->nrk", span, designs, optimize=True)
+    design = np.zeros((n, 1 + span.shape[1], k + 1))
+    design[:, 0, :k], design[:, 0, k], design[:, 1:, :k] = known, 1.0, along
+    design = design.reshape(-1, k + 1)
+    data = np.hstack([(values - values.max())[:, None], slopes @ span]).ravel()
+    weighed = np.linalg.solve(inside, design)
+    normal, right = weighed.T @ design, weighed.T @ data
+
+    across = designs - np.einsum("mr,nrk->nmk", span, along, optimize=True)
+    weighed = np.tensordot(np.linalg.inv(outside), across, 1)
+    normal[:k, :k] += np.tensordot(weighed, across, ([0, 1], [0, 1])) + np.diag(spread**-2.0)
+    right[:k] += np.tensordot(weighed, slopes, ([0, 1], [0, 1]))
+    return np.linalg.solve(normal, right)[:k]
 
 
 def trust(points: Sequence[Point]) -> tuple[Point, float]:
