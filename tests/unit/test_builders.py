@@ -13,7 +13,7 @@ from crosstalk.config import load
 from crosstalk.config.structures import slab_settings
 from crosstalk.errors import CrosstalkError
 from crosstalk.structures import graphs, poses, slabs, valence
-from crosstalk.structures.description import bulk_density, description
+from crosstalk.structures.description import bulk_density, description, tetrahedral_order
 
 from .test_slabs import bonded, graphite, silica
 
@@ -194,6 +194,20 @@ def test_the_description_of_hydroxylated_cristobalite_is_what_one_counts() -> No
     assert facts["frozen"].startswith("7 of 15") or facts["frozen"].startswith("8 of 15")
     # eight SiO2 of 60.084 amu in 7.16^3
     assert facts["bulk_density_g_cm3"] == pytest.approx(8 * 60.084 * 1.66054 / 7.16**3, abs=1e-3)
+
+
+def test_the_tetrahedral_order_tells_a_flat_silicon_from_a_tetrahedron() -> None:
+    ways = {
+        1.0: [[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]],
+        0.5: [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]],  # 1 - 3/8 (2 (2/3)^2 + 4 (1/3)^2)
+    }
+    for order, vectors in ways.items():
+        silane = np.array(vectors) / np.linalg.norm(vectors, axis=1)[:, None] * 1.48
+        atoms = Atoms("SiH4", [[0.1, 0, 0], *(silane + [0.1, 0, 0])], cell=[9, 9, 9], pbc=[True, True, False])
+        atoms.wrap(pbc=[True, True, False])
+        assert tetrahedral_order(atoms, valence.bonds_of(atoms)) == pytest.approx(order)
+    assert "least_tetrahedral_order" not in description(slabs.build(graphite(2)), graphite(2), 0.0)
+    assert description(slabs.build(silica(2)), silica(2), 0.0)["least_tetrahedral_order"] == pytest.approx(1, abs=1e-3)
 
 
 def test_density_of_graphite_is_the_measured_one() -> None:

@@ -132,6 +132,12 @@ QUANTITIES = _declare(
     Quantity("oh_per_nm2", "1/nm^2", "hydroxyl groups on the upper side per area", decimals=3),
     Quantity("oh_bottom_per_nm2", "1/nm^2", "hydroxyl groups on the lower side per area", decimals=3),
     Quantity("bulk_density_g_cm3", "g/cm^3", "density of the crystal or glass that a slab was cut from", decimals=3),
+    Quantity(
+        "least_tetrahedral_order",
+        "",
+        "least tetrahedral order (Errington and Debenedetti) of a slab's atoms with four bonds; 1 for a tetrahedron",
+        decimals=2,
+    ),
     Quantity("fermi_ev", "eV", "Fermi level below the vacuum of the upper side (negative)", decimals=5),
     Quantity(
         "work_function_ev",

@@ -10,12 +10,13 @@ Row = dict[str, Any]
 
 COLUMNS = (
     "surface", "formula", "n_atoms", "layers", "area_angstrom2", "thickness_angstrom", "bulk_density_g_cm3",
-    "oh_per_nm2", "oh_bottom_per_nm2", "hydroxyls", "coordination", "by_oxygen", "frozen", "frozen_with_adsorbate", "status", "reason", "record",
+    "oh_per_nm2", "oh_bottom_per_nm2", "hydroxyls", "coordination", "by_oxygen", "least_tetrahedral_order", "frozen", "frozen_with_adsorbate", "status", "reason", "record",
 )  # fmt: skip
 SIGN = (
     "The primitive slab of each surface, relaxed when its level says so. coordination: atoms by their number of bonds "
     "(nearer than 1.15 times the sum of covalent radii). by_oxygen: atoms by how many of these bonds go to oxygen; of "
-    "silicon the oxidation states Si0 to Si4+. frozen: atoms held fixed while the slab relaxes, and while it relaxes with an adsorbate. bulk_density: of the crystal or glass that the slab was cut from."
+    "silicon the oxidation states Si0 to Si4+. least_tetrahedral_order: of the atoms with four bonds, 1 for a tetrahedron; an atom far below (0.5 is a flat "
+    "square) is strained and takes up a ligand. frozen: atoms held fixed while the slab relaxes, and while it relaxes with an adsorbate. bulk_density: of the crystal or glass that the slab was cut from."
 )
 
 

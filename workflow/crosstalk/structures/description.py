@@ -37,6 +37,8 @@ def description(atoms: Atoms, surface: Mapping[str, Any], freeze_below: float) -
         "by_oxygen": by_oxygen(body, bonds),
         "frozen": held(body, freeze_below),
     }
+    if (least := tetrahedral_order(body, bonds)) is not None:
+        facts["least_tetrahedral_order"] = least
     density = bulk_density(surface)
     return facts | ({"bulk_density_g_cm3": density} if density is not None else {})
 
@@ -83,6 +85,23 @@ def by_oxygen(atoms: Atoms, bonds: list[valence.Bond]) -> str:
         if symbol not in ("H", "O"):
             counts.setdefault(symbol, Counter())[sum(atoms.symbols[bond[1]] == "O" for bond in own)] += 1
     return "; ".join(f"{symbol} {_histogram(found)}" for symbol, found in sorted(counts.items()))
+
+
+def tetrahedral_order(atoms: Atoms, bonds: list[valence.Bond]) -> float | None:
+    """The least order of an atom with four bonds (not lithium, whose contacts are none); None where there is no such atom.
+
+    q = 1 - 3/8 sum over pairs of bonds (cos angle + 1/3)^2: 1 for a tetrahedron, 0.5 for a flat square, less for worse
+    (Errington and Debenedetti, Nature 2001, 409, 318).
+    """
+    orders = []
+    for i, own in enumerate(valence.neighbours(len(atoms), bonds)):
+        if len(own) != 4 or atoms.symbols[i] == "Li":
+            continue
+        ways = np.array([atoms.positions[j] + shift @ atoms.cell - atoms.positions[i] for _, j, *shift in own])
+        ways /= np.linalg.norm(ways, axis=1)[:, None]
+        cosines = (ways @ ways.T)[np.triu_indices(4, 1)]
+        orders.append(1 - 3 / 8 * float(((cosines + 1 / 3) ** 2).sum()))
+    return min(orders, default=None)
 
 
 def _histogram(found: Mapping[int, int]) -> str:
