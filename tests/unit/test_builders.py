@@ -203,7 +203,7 @@ def test_the_tetrahedral_order_tells_a_flat_silicon_from_a_tetrahedron() -> None
     }
     for order, vectors in ways.items():
         silane = np.array(vectors) / np.linalg.norm(vectors, axis=1)[:, None] * 1.48
-        atoms = Atoms("SiH4", [[0.1, 0, 0], *(silane + [0.1, 0, 0])], cell=[9, 9, 9], pbc=[True, True, False])
+        atoms = Atoms("SiH4", [np.zeros(3), *silane], cell=[9, 9, 9], pbc=[True, True, False])
         atoms.wrap(pbc=[True, True, False])
         assert tetrahedral_order(atoms, valence.bonds_of(atoms)) == pytest.approx(order)
     assert "least_tetrahedral_order" not in description(slabs.build(graphite(2)), graphite(2), 0.0)
