@@ -6,6 +6,7 @@ from crosstalk.config import load
 from crosstalk.observables.base import observables
 from crosstalk.plan import make
 from crosstalk.record import Outcome, Store
+from crosstalk.reporting import tables
 
 SCAN = {"cutoff_ev": [400, 500], "kpoint_spacing_per_angstrom": [0.5], "layers": [2, 3], "vacuum_angstrom": [14.0], "repeat": [[5, 5]], "wider": [[1, 0]]}  # fmt: skip
 
@@ -27,21 +28,85 @@ def test_each_setting_is_varied_alone(plan):
     for entry in entries[1:]:
         assert entry.specs["campaign's slab"] is here["slab"]
     assert entries[1].specs["slab"] is here["slab"], "the campaign's own value is no calculation of its own"
-    finer = entries[2].specs["pose 1"].settings["level"]
-    assert {k for k in finer if finer[k] != here["pose 1"].settings["level"][k]} == {"cutoff_ev"}
+    (lowest,) = (spec for spec in plan.specs.values() if spec.step == "pose_ensemble")
+    coarser, finer = here["slab"].settings["level"], entries[2].specs["pose"].settings["level"]
+    assert {k for k in finer if finer[k] != coarser[k]} == {"cutoff_ev"}
+    assert entries[2].specs["pose"].inputs["geometry"] == lowest.key, "the lowest pose, relaxed"
     assert entries[4].specs["pose 1"] is here["pose 1"], "nor is its own number of layers"
-    thicker = plan.specs[entries[5].specs["pose 1"].inputs["geometry"]]
+    thicker = plan.specs[entries[5].specs["pose"].inputs["geometry"]]
     assert thicker.step == "transplant" and plan.specs[thicker.inputs["slab"]].settings["surface"]["layers"] == 3
+    assert thicker.inputs["geometry"] == lowest.key and thicker.settings["more_vacuum_angstrom"] == 0.0
+    taller = plan.specs[entries[8].specs["pose"].inputs["geometry"]]
+    assert taller.settings["more_vacuum_angstrom"] == 4.0
 
 
-def test_a_row_is_the_change_of_the_adsorption_energy(plan, tmp_path):
-    store, entry = Store(tmp_path), plan.table("convergence")[2]
-    energies = {"slab": -10.0, "molecule": -5.0, "pose 1": -15.5}
-    for role, spec in entry.specs.items():
-        value = energies[role.removeprefix("campaign's ")] - (0.03 if role == "pose 1" else 0.0)
-        store.save(spec, Outcome(quantities={"energy_ev": value}), {"x": "1"}, {})
-    row = observables()["convergence"].row(entry, store.find)
-    assert row["e_ads_ev"] == pytest.approx(-0.53) and row["e_ads_change_ev"] == pytest.approx(-0.03)
+def test_the_campaigns_own_numbers_are_those_of_the_table_of_adsorption_energies(plan, config_dir, edit):
+    edit("config", "campaigns.own.observables.adsorption", {"adsorbates": ["EC"], "surfaces": ["graphite-basal-2"]})
+    edit("config", "campaigns.own.tier", "standard")
+    own = make(load(config_dir), "own").table("adsorption")[0].specs
+    here = plan.table("convergence")[0].specs
+    assert [*here] == ["slab", "molecule", "pose 1", "pose 2", "pose 3"]
+    assert all(here[role].key == own[role].key for role in here)
+
+
+def test_another_model_of_a_surface_is_relaxed_as_the_surface_itself(config_dir, edit):
+    edit(
+        "levels",
+        "tiers.standard.observables.convergence",
+        {"levels": ["pbe-d3/pw400"], "layers": [3], "wider": [[1, 0]]},
+    )
+    edit("config", "campaigns.convergence.observables.convergence", {"adsorbates": ["EC"], "surfaces": ["quartz-siloxane-2"]})  # fmt: skip
+    made = make(load(config_dir), "convergence")
+    relaxed = [spec for spec in made.specs.values() if spec.step == "slab"]
+    assert len(relaxed) == 2, "a wider cell is the same slab, repeated"
+    assert relaxed[0].settings["level"] == relaxed[1].settings["level"], "levels.yaml names this surface"
+
+
+def test_a_scan_without_adsorption_energies_is_refused_at_the_door(config_dir, edit):
+    from crosstalk.errors import ConfigError
+
+    edit("levels", "tiers.accurate.observables.convergence", {"levels": ["pbe-d3/pw400"], "cutoff_ev": [500]})
+    edit("levels", "tiers.accurate.observables.adsorption", None)
+    edit("config", "campaigns.convergence.tier", "accurate")
+    with pytest.raises(ConfigError, match="no settings for adsorption, whose results convergence varies"):
+        load(config_dir)
+
+
+@pytest.fixture
+def row(plan, tmp_path):
+    """row(energies of roles, statuses of roles): the row of a scan's value whose other records are these."""
+    entry = plan.table("convergence")[2]
+
+    def made(energies, **statuses):
+        store = Store(tmp_path)
+        for role, spec in entry.specs.items():
+            status = statuses.get(role.removeprefix("campaign's ").replace(" ", "_"), "ok")
+            if status != "missing":
+                store.save(spec, Outcome(status, quantities={"energy_ev": energies.get(role, 0.0)}), {"x": "1"}, {})
+        return observables()["convergence"].row(entry, tables.reader(plan, store))
+
+    return made
+
+
+ENERGIES = {"slab": -10.0, "molecule": -5.0, "pose": -15.53, "campaign's slab": -10.0, "campaign's molecule": -5.0,
+            "campaign's pose 1": -15.4, "campaign's pose 2": -15.5, "campaign's pose 3": -15.45}  # fmt: skip
+
+
+def test_a_row_is_the_change_of_the_adsorption_energy_of_the_lowest_pose(row):
+    found = row(ENERGIES)
+    assert found["e_ads_ev"] == pytest.approx(-0.53) and found["e_ads_change_ev"] == pytest.approx(-0.03)
+    assert found["status"] == "ok"
+
+
+def test_poses_that_came_to_nothing_are_left_out_and_those_that_are_missing_are_not(row):
+    assert row(ENERGIES, pose_1="not_converged")["e_ads_change_ev"] == pytest.approx(-0.03)
+    lacking = row(ENERGIES, molecule="not_converged")
+    assert lacking["status"] == "not_converged" and lacking["e_ads_ev"] is None
+
+
+def test_a_pose_that_is_not_computed_yet_may_be_the_lowest(row):
+    found = row(ENERGIES, pose_3="missing")
+    assert found["status"] == "missing" and found["e_ads_change_ev"] is None and found["e_ads_ev"] is not None
 
 
 def test_what_the_settings_cost_is_said_in_a_sentence(plan):

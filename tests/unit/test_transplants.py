@@ -27,13 +27,17 @@ def posed(slab, repeat=(4, 4)):
     return boxed(bare, molecule, [bare + molecule], 10.0)
 
 
-@pytest.mark.parametrize(("count", "repeat"), [(1, (4, 4)), (2, (5, 5)), (3, (4, 4))])
+def transplanted(pose, bare, molecule, slab, folder, repeat=(4, 4), more=0.0):
+    settings = {"index": 0, "bare_index": 0, "molecule_index": 0, "repeat": list(repeat), "more_vacuum_angstrom": more}
+    given = {"geometry": pose, "bare": bare, "molecule": molecule, "slab": slab}
+    spec = Spec("transplant", "none", settings, dict.fromkeys(given, "x"), 1)
+    return transplants.transplant(spec, {role: Input(None, [its]) for role, its in given.items()}, folder)
+
+
+@pytest.mark.parametrize(("count", "repeat"), [(1, (4, 4)), (2, (5, 5)), (3, (4, 4)), (2, (8, 4))])
 def test_a_moved_adsorbate_stands_over_the_same_place(tmp_path, count, repeat):
-    settings = {"index": 2, "repeat": list(repeat), "vacuum_angstrom": 12.0}
-    spec = Spec("transplant", "none", settings, {"geometry": "x", "slab": "y"}, 1)
-    inputs = {"geometry": Input(None, posed(layers(2))), "slab": Input(None, [layers(count)])}
-    outcome = transplants.transplant(spec, inputs, tmp_path)
-    bare, alone, pose = outcome.structures
+    old, molecule, on_it = posed(layers(2))
+    bare, alone, pose = transplanted(on_it, old, molecule, layers(count), tmp_path, repeat, 2.0).structures
     assert len(bare) == 2 * count * repeat[0] * repeat[1] and len(alone) == 2
     carbon = pose[pose.get_tags() == 1][0]
     slab = pose[pose.get_tags() == 0]
@@ -41,8 +45,54 @@ def test_a_moved_adsorbate_stands_over_the_same_place(tmp_path, count, repeat):
     scaled = np.linalg.solve(pose.cell.array.T, apart.T).T
     scaled[:, :2] -= np.round(scaled[:, :2])
     assert np.linalg.norm(scaled @ pose.cell.array, axis=1).min() == pytest.approx(3.0, abs=1e-6)
-    assert pose.cell[2, 2] - np.ptp(pose.positions[:, 2]) >= 12.0 - 1e-6
     assert 0 <= carbon.position[0] / pose.cell[0, 0] <= 1.0
+    assert np.allclose(bare.cell, pose.cell) and np.allclose(alone.cell, pose.cell)
+    assert pose.cell[2, 2] == pytest.approx(on_it.cell[2, 2] + (count - 2) * 3.35 + 2.0), (
+        "as much higher as the slab is"
+    )
+    low, top = bare.positions[:, 2].min(), bare.cell[2, 2] - pose.positions[:, 2].max()
+    assert low == pytest.approx(old.positions[:, 2].min() + 1.0)
+    assert top == pytest.approx(old.cell[2, 2] - on_it.positions[:, 2].max() + 1.0)
+
+
+def test_in_a_taller_box_nothing_moves_against_anything(tmp_path):
+    old, molecule, on_it = posed(layers(2))
+    random = np.random.default_rng(1)
+    old.positions += 0.03 * random.normal(size=old.positions.shape)  # relaxed in its box
+    on_it.positions += 0.05 * random.normal(size=on_it.positions.shape)
+    bare, alone, pose = transplanted(on_it, old, molecule, layers(2), tmp_path, more=4.0).structures
+
+    def between(atoms):
+        return np.sort(atoms.get_all_distances(mic=True)[atoms.get_tags() == 1].ravel())
+
+    drift = np.median((on_it.positions - np.vstack([old.positions, on_it.positions[64:]]))[:64], axis=0)
+    assert np.abs(drift).max() < 0.02
+    assert between(pose) == pytest.approx(between(on_it), abs=1e-9)
+    apart = [np.sort(a.get_all_distances(mic=True).ravel()) for a in (bare, old)]
+    assert apart[0] == pytest.approx(apart[1], abs=1e-9), "the bare slab is as it was relaxed"
+    assert alone.get_distance(0, 1) == pytest.approx(molecule.get_distance(0, 1))
+
+
+def test_in_a_wider_cell_only_the_place_of_the_molecule_is_displaced(tmp_path):
+    old, molecule, on_it = posed(layers(2))
+    below = int(np.argmin(np.linalg.norm(on_it.positions[:64] - on_it.positions[64], axis=1)))
+    on_it.positions[below] += [0, 0, 0.2]
+    bare, _, pose = transplanted(on_it, old, molecule, layers(2), tmp_path, (8, 4)).structures
+    moved = np.linalg.norm(pose.positions[:128] - bare.positions, axis=1)
+    assert sorted(moved)[-2:] == pytest.approx([0.0, 0.2], abs=1e-9)
+    nearest = int(np.argmin(pose.get_distances(128, range(128), mic=True)))
+    assert moved.argmax() == nearest
+
+
+def test_a_pose_that_is_not_there_is_absent(tmp_path):
+    old, molecule, on_it = posed(layers(2))
+    settings = {"index": 1, "bare_index": 0, "molecule_index": 0, "repeat": [4, 4], "more_vacuum_angstrom": 0.0}
+    spec = Spec("transplant", "none", settings, {}, 1)
+    given = {"geometry": on_it, "bare": old, "molecule": molecule, "slab": layers(2)}
+    outcome = transplants.transplant(spec, {role: Input(None, [its]) for role, its in given.items()}, tmp_path)
+    assert outcome.status == "absent" and "structure 2 asked for, 1 found" in outcome.reason
+    with pytest.raises(PhysicsFailure, match="not the atoms of the bare one"):
+        transplanted(on_it, layers(2), molecule, layers(2), tmp_path)
 
 
 def test_surfaces_that_differ_are_no_models_of_one_another():

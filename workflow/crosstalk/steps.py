@@ -39,10 +39,13 @@ poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fma
 surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; input geometry (poses)
 thicken          repeat [n, m], more_vacuum_angstrom; inputs geometry, bare (surface_relax on a thin model of a surface: any structure, the bare
                  slab) and slab (the thick model). Structure: that of `geometry` with the layers below that the thin model lacks
+transplant       index, bare_index, molecule_index (which structure of each input), repeat [n, m], more_vacuum_angstrom; inputs geometry (a pose), bare
+                 (its slab without the molecule), molecule (alone), slab (another model of the surface). Structures: bare slab, molecule and pose
+                 in one box
 surface_energy   level, index, part (optional: "slab" | "molecule", that part of a pose alone, at the geometry of the whole), ghosts
                  (optional, with part: true leaves the other part's basis functions), charges (optional: "hirshfeld", the charge
                  of a pose's adsorbate), profiles (optional, true: density and potential along the normal), functionals (optional: names of
-                 others that are evaluated on the converged density); input geometry (slab, poses, surface_relax, thicken or pose_ensemble)
+                 others that are evaluated on the converged density); input geometry (slab, poses, surface_relax, thicken, transplant or pose_ensemble)
 surface_modes    level, index (0); inputs geometry (a pose: surface_relax, pose_ensemble) and molecule (poses: its second structure is a rotor)
 pose_ensemble    nothing; inputs "search 0" (poses) and "pose 1", "pose 2", ... (surface_energy), of which those without a number are left out.
                  Structures: the distinct poses from the lowest up
@@ -158,10 +161,10 @@ _STEPS = [
          ("structures.slabs", *_BUILDING, "engines.gpaw", "engines.gpaw_relax", *_DESCENT, "engines.xtb", "engines.xtb_surfaces", "structures.graphs")),
     Step("poses", "place_adsorbates", 2, dict.fromkeys(("xtb", "ase"), "crosstalk.engines.xtb_surfaces:poses"),
          ("engines.xtb", "engines.xtb_search", "engines.xtb_surfaces", "engines.surface_hessian", "structures.rotor", "structures.poses", "structures.pose_ensembles", "structures.graphs")),
-    Step("transplant", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:transplant"},
-         ("structures.transplants", "structures.poses")),
+    Step("transplant", "place_adsorbates", 2, {"none": "crosstalk.structures.transplants:transplant"},
+         ("structures.transplants",)),
     Step("thicken", "place_adsorbates", 1, {"none": "crosstalk.structures.transplants:thicken"},
-         ("structures.transplants", "structures.poses")),
+         ("structures.transplants",)),
     Step("surface_relax", "relax_surfaces", 3, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
          ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame"), of_one=True),
     Step("surface_energy", "compute_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},

@@ -133,6 +133,10 @@ def _section(
     for part in needs.get(table, ()):
         if getattr(tier, part) is None:
             yield f"{where}: tier '{campaign.tier}' has no section '{part}', which {table} needs"
+    for other in observable.builds_on:
+        if other not in tier.observables:
+            yield f"{where}: tier '{campaign.tier}' has no settings for {other}, whose results {table} varies (levels.yaml: tiers '{campaign.tier}': observables)"
+            return
     for key in section:
         if key not in observable.subjects:
             yield f"{where}: unknown key '{key}'; allowed: {', '.join(observable.subjects)}{nearest(key, observable.subjects)}"

@@ -100,7 +100,9 @@ def _structures(spec: Spec, inputs: Mapping[str, Input]) -> list[Atoms]:
             molecule.symbols, positions=molecule.positions + np.array([0, 0, 8]), cell=slab.cell, pbc=slab.pbc, tags=1
         )
         return [slab, molecule, slab + molecule]
-    if spec.step in ("transplant", "thicken"):
+    if spec.step == "transplant":
+        return [inputs[role].structures[0] for role in ("bare", "molecule", "geometry")]
+    if spec.step == "thicken":
         return inputs["geometry"].structures
     if spec.step == "pose_ensemble":
         return [source.structures[0] for role, source in inputs.items() if role.startswith("pose")][:1]

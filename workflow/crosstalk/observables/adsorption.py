@@ -18,6 +18,7 @@ from crosstalk.thermochemistry import adsorption_correction
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
+    from crosstalk.planning.surfaces import Structure
     from crosstalk.spec import Spec
 
 Terms = list[tuple[float, Record]]
@@ -109,8 +110,30 @@ class Adsorption(Observable):
         A functional that is evaluated on another level's density needs that level's energies and no more.
         """
         model = planner.config.levels[level]
-        density = model.density if isinstance(model, GpawLevel) else None
-        level = density or level
+        if isinstance(model, GpawLevel) and model.density is not None:
+            specs, _ = self.energies(planner, settings, adsorbate, surface, model.density)
+            return {role: spec for role, spec in specs.items() if role != "ensemble"}
+        specs, (lowest, place) = self.energies(planner, settings, adsorbate, surface, level)
+        name = f"{adsorbate} on {surface}"
+        if settings.modes and settings.geometry is not None:
+            label = f"{name}: modes"
+            specs["modes"] = planner.surface_modes(lowest, specs["poses"], settings.geometry.level, place, label)
+        if level in settings.decompose:
+            for which in ("slab", "molecule"):
+                what = f"{name}: {which} in place"
+                specs[f"{which} in place"] = planner.surface_energy(
+                    lowest, level, place, what, part=which, profiles=settings.profiles or None
+                )
+                if isinstance(model, GpawLevel) and model.mode == "lcao":
+                    specs[f"{which} with ghosts"] = planner.surface_energy(
+                        lowest, level, place, f"{name}: {which} with ghosts", part=which, ghosts=True
+                    )
+        return specs
+
+    def energies(
+        self, planner: "Planner", settings: Settings, adsorbate: str, surface: str, level: str
+    ) -> tuple[dict[str, "Spec"], "Structure"]:
+        """Energies of slab, molecule and every kept pose and their geometries by role; and the lowest pose ("ensemble", where several are kept)."""
         functionals = _evaluated_on(level, planner, settings) or None
         name, thin = f"{adsorbate} on {surface}", planner.thin(surface) if settings.geometry else None
         stands = f"{adsorbate} on {thin or surface}"
@@ -135,25 +158,10 @@ class Adsorption(Observable):
             specs[role] = planner.surface_energy(
                 geometry, level, at, f"{name}: {role}", charges=charges, profiles=drawn, functionals=functionals
             )
-        if density is not None:
-            return specs
         if len(poses) > 1:
             lowest, place = planner.pose_ensemble(search, [specs[role] for role in poses], f"{name} at {level}"), 0
             specs["ensemble"] = lowest
-        if settings.modes and settings.geometry is not None:
-            specs["modes"] = planner.surface_modes(lowest, search, settings.geometry.level, place, f"{name}: modes")
-        if level in settings.decompose:
-            for which in ("slab", "molecule"):
-                what = f"{name}: {which} in place"
-                specs[f"{which} in place"] = planner.surface_energy(
-                    lowest, level, place, what, part=which, profiles=profiles or None
-                )
-                model = planner.config.levels[level]
-                if isinstance(model, GpawLevel) and model.mode == "lcao":
-                    specs[f"{which} with ghosts"] = planner.surface_energy(
-                        lowest, level, place, f"{name}: {which} with ghosts", part=which, ghosts=True
-                    )
-        return specs
+        return specs, (lowest, place)
 
     def row(self, entry: Entry, read: Read) -> Row:
         records = {role: read(spec) for role, spec in entry.specs.items()}

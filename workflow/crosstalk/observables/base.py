@@ -44,6 +44,7 @@ class Observable:
     subjects  key of the campaign's section -> kind of config entry it names ("species", "surfaces", "crystals" or "reactions")
     engines   engines whose levels the tier may name under `levels`
     section   the tier's section
+    builds_on other tables whose settings, in the same tier, this one follows
     columns   the table's columns, in order; numbers are declared quantities, the rest is text
     sign      sign convention and reference states, printed with the table
     """
@@ -53,6 +54,7 @@ class Observable:
     subjects: ClassVar[Mapping[str, str]]
     engines: ClassVar[tuple[str, ...]]
     section: ClassVar[type[Model]]
+    builds_on: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[tuple[str, ...]]
     sign: ClassVar[str]
 

@@ -9,14 +9,19 @@ from pydantic import Field
 
 from crosstalk.config.models import Count, GpawLevel, Model, Positive, Surface
 from crosstalk.config.structures import slab_facts
-from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
+from crosstalk.observables import adsorption
+from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close
 from crosstalk.quantities import combine
+from crosstalk.record import Record
 from crosstalk.spec import Spec
 
 if TYPE_CHECKING:
     from crosstalk.plan import Planner
+    from crosstalk.planning.surfaces import Structure
 
-ROLES = ("slab", "molecule", "pose 1")
+REFERENCES = ("slab", "molecule")
+#: Roles of what the campaign itself computes, in rows of other settings.
+CAMPAIGNS = "campaign's "
 OF_LEVEL = ("cutoff_ev", "kpoint_spacing_per_angstrom", "grid_spacing_angstrom")
 SPACINGS = ("kpoint_spacing_per_angstrom", "grid_spacing_angstrom")
 OF_SURFACE = ("layers", "repeat", "vacuum_angstrom")
@@ -55,67 +60,95 @@ class Convergence(Observable):
     subjects = {"adsorbates": "species", "surfaces": "surfaces"}
     engines = ("gpaw",)
     section = Settings
+    builds_on = (adsorption.OBSERVABLE.name,)
     columns = ("adsorbate", "surface", "level", "setting", "value", "e_ads_ev", "e_ads_change_ev", *CLOSING)
     sign = (
-        "e_ads = E(slab+molecule) - E(slab) - E(molecule), of the lowest pose of the filter at its unrelaxed geometry. e_ads_change: what it changes when one "
-        "setting takes the value given and all others stay the campaign's ('campaign': its own). What the campaign's choice of a setting costs is the "
+        "e_ads = E(slab+molecule) - E(slab) - E(molecule), of the lowest pose of the table of adsorption energies, at the geometries of that table. e_ads_change: what it "
+        "changes when one setting takes the value given and all others stay the campaign's ('campaign': its own). What the campaign's choice of a setting costs is the "
         "change at the setting's best value, with the sign reversed."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
+        table = adsorption.OBSERVABLE
+        its = table.section.model_validate(planner.tier.observables[table.name])
         for surface in subjects["surfaces"]:
             for adsorbate in subjects["adsorbates"]:
-                poses = planner.poses(adsorbate, surface)
                 for level in settings.levels:
                     subject = {"adsorbate": adsorbate, "surface": surface, "level": level}
-                    here = self._energies(planner, poses, level, f"{adsorbate} on {surface}")
+                    energies, lowest = table.energies(planner, its, adsorbate, surface, level)
+                    stand = {role: planner.structure_of(energies[role]) for role in REFERENCES} | {"pose": lowest}
+                    here = {role: spec for role, spec in energies.items() if spec.step == "surface_energy"}
                     yield Entry(self.name, subject | {"setting": "campaign", "value": ""}, here)
-                    for setting, value, specs in self._scans(planner, settings, poses, adsorbate, surface, level):
-                        base = {f"campaign's {role}": spec for role, spec in here.items()}
+                    base = {CAMPAIGNS + role: spec for role, spec in here.items()}
+                    for setting, value, specs in self._scans(planner, settings, stand, adsorbate, surface, level):
                         text = "x".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
-                        yield Entry(self.name, subject | {"setting": setting, "value": text}, specs | base)
+                        yield Entry(self.name, subject | {"setting": setting, "value": text}, (specs or here) | base)
 
     def _scans(
-        self, planner: "Planner", settings: Settings, poses: Spec, adsorbate: str, surface: str, level: str
-    ) -> Iterator[tuple[str, Any, dict[str, Spec]]]:
-        """(setting, value, specs by role) of everything that is varied and applies to this level and surface."""
+        self,
+        planner: "Planner",
+        settings: Settings,
+        stand: Mapping[str, "Structure"],
+        adsorbate: str,
+        surface: str,
+        level: str,
+    ) -> Iterator[tuple[str, Any, dict[str, Spec] | None]]:
+        """(setting, value, specs by role) of everything that is varied and applies to this level and surface; no specs: the campaign's own value."""
         model, place = planner.config.levels[level], planner.config.surfaces[surface]
         for setting in OF_LEVEL:
             fits = isinstance(model, GpawLevel) and (setting != "cutoff_ev" or model.mode == "pw")
             for value in getattr(settings, setting) if fits else []:
                 other = planner.varied_level(level, setting, value)
+                same = planner.config.levels[other].identity() == model.identity()
                 what = f"{adsorbate} on {surface}"
-                yield setting, value, self._energies(planner, poses, other, what)
+                yield setting, value, None if same else self._energies(planner, stand, other, what)
         for setting in OF_SURFACE:
             for value in settings.values(setting, place):
                 if np.array_equal(value, getattr(place, setting)):
-                    yield setting, value, self._energies(planner, poses, level, f"{adsorbate} on {surface}")
+                    yield setting, value, None
                     continue
                 name = planner.varied_surface(surface, setting, value)
-                moved = planner.transplant(poses, name, f"{adsorbate} on {name}")
-                yield setting, value, self._energies(planner, moved, level, f"{adsorbate} on {name}")
+                what = f"{adsorbate} on {name}"
+                there = planner.transplant(stand["pose"], stand["slab"], stand["molecule"], name, what)
+                yield setting, value, self._energies(planner, there, level, what)
 
     @staticmethod
-    def _energies(planner: "Planner", geometry: Spec, level: str, what: str) -> dict[str, Spec]:
+    def _energies(planner: "Planner", stand: Mapping[str, "Structure"], level: str, what: str) -> dict[str, Spec]:
         return {
-            role: planner.surface_energy(geometry, level, index, f"{what}: {role}") for index, role in enumerate(ROLES)
+            role: planner.surface_energy(spec, level, index, f"{what}: {role}") for role, (spec, index) in stand.items()
         }
 
     def row(self, entry: Entry, read: Read) -> Row:
         records = {role: read(spec) for role, spec in entry.specs.items()}
         row: Row = dict(entry.subject)
+        here, needed = self._bound(records, "")
+        row["e_ads_ev"] = here
+        if any(role.startswith(CAMPAIGNS) for role in records):
+            base, others = self._bound(records, CAMPAIGNS)
+            needed |= others
+            if here is not None and base is not None:
+                row["e_ads_change_ev"] = here - base
+        elif here is not None:
+            row["e_ads_change_ev"] = 0.0
+        main = next((role for role in needed if role.startswith("pose") and records[role].usable), "slab")
+        return close(row, self.columns, needed, main)
 
-        def bound(prefix: str) -> float:
-            signs = (-1, -1, 1)
-            return combine("energy_ev", [(s, records[prefix + role]) for s, role in zip(signs, ROLES, strict=True)])
+    @staticmethod
+    def _bound(records: Mapping[str, Record], prefix: str) -> tuple[float | None, dict[str, Record]]:
+        """Adsorption energy (eV) of the lowest of the poses with this prefix, None where something lacks; the records that it needs.
 
-        if usable(records, *ROLES):
-            row["e_ads_ev"] = bound("")
-            if f"campaign's {ROLES[0]}" not in records:
-                row["e_ads_change_ev"] = 0.0
-            elif usable(records, *(f"campaign's {role}" for role in ROLES)):
-                row["e_ads_change_ev"] = row["e_ads_ev"] - bound("campaign's ")
-        return close(row, self.columns, records, "pose 1")
+        Poses that came to no number are left out as long as another one did.
+        """
+        poses = [role for role in records if role.startswith(f"{prefix}pose")]
+        held = [role for role in poses if records[role].usable]
+        wanted = [role for role in poses if role in held or not held or records[role].status == "missing"]
+        needed = {role: records[role] for role in (*(prefix + part for part in REFERENCES), *wanted)}
+        if not all(record.usable for record in needed.values()):
+            return None, needed
+        slab, molecule = (records[prefix + part] for part in REFERENCES)
+        lowest = min(held, key=lambda role: float(records[role].quantities["energy_ev"]))
+        needed = {role: record for role, record in needed.items() if role not in held or role == lowest}
+        return combine("energy_ev", [(-1, slab), (-1, molecule), (1, records[lowest])]), needed
 
     def remarks(self, rows: Sequence[Row]) -> list[str]:
         """What the campaign's choice of each setting costs: its adsorption energy minus the one at the setting's best value."""

@@ -12,6 +12,9 @@ from crosstalk.config.structures import crystal_settings, slab_facts, slab_setti
 from crosstalk.planning.molecules import MoleculePlanner
 from crosstalk.spec import Spec
 
+#: One structure of a calculation's: the calculation, and which of its structures.
+Structure = tuple[Spec, int]
+
 
 class SurfacePlanner(MoleculePlanner):
     """Needs molecules: adsorbates are taken as they are relaxed alone."""
@@ -19,6 +22,7 @@ class SurfacePlanner(MoleculePlanner):
     def __init__(self, config: Config, tier: m.Tier, engine: str | None = None):
         super().__init__(config, tier, engine)
         self.boxes: dict[str, costs.Box] = {}  # of slabs and poses, for the estimates
+        self.varied: dict[str, str] = {}  # surfaces that differ in one setting -> the config's own
         self.slab = cache(self._slab)
 
     def poses_kept(self) -> int:
@@ -50,7 +54,7 @@ class SurfacePlanner(MoleculePlanner):
         built = slab_settings(self.config, surface)
         relax = tier.model_dump(exclude={"level", "instead"})
         box = self._box(name, (1, 1), 0)
-        level = tier.level_of(name, surface.groups)
+        level = tier.level_of(self.varied.get(name, name), surface.groups)
         level = self._level_on(level, box) if level else None
         engine = self.config.levels[level].engine if level else "none"
         about: dict[str, Any] = (
@@ -110,16 +114,21 @@ class SurfacePlanner(MoleculePlanner):
         name = f"{surface}, {setting} {value}"
         model = self.config.surfaces[surface].model_copy(update={setting: value})
         self.config = replace(self.config, surfaces={**self.config.surfaces, name: model})
+        self.varied[name] = surface
         return name
 
-    def transplant(self, poses: Spec, surface: str, label: str) -> Spec:
-        """The lowest pose of a search on another model of its surface, with both references in that box."""
-        place = self.config.surfaces[surface]
-        settings = {"index": 2, "repeat": list(place.repeat), "vacuum_angstrom": place.vacuum_angstrom}
-        inputs = {"geometry": poses, "slab": self.slab(surface)}
+    def transplant(
+        self, pose: Structure, bare: Structure, molecule: Structure, surface: str, label: str
+    ) -> dict[str, Structure]:
+        """A pose on a surface that differs from its own in one setting, with both references in that box: slab, molecule, pose."""
+        place, own = self.config.surfaces[surface], self.config.surfaces[self.varied[surface]]
+        settings: dict[str, Any] = {"index": pose[1], "bare_index": bare[1], "molecule_index": molecule[1]}
+        more = place.vacuum_angstrom - own.vacuum_angstrom
+        settings |= {"repeat": list(place.repeat), "more_vacuum_angstrom": more}
+        inputs = {"geometry": pose[0], "bare": bare[0], "molecule": molecule[0], "slab": self.slab(surface)}
         spec = self.add("transplant", None, settings, inputs, label=label, cost_s=0.5, memory_mb=300)
-        self.boxes[spec.key] = self._box(surface, tuple(place.repeat), self.boxes[poses.key].n_adsorbate)
-        return spec
+        self.boxes[spec.key] = self._box(surface, tuple(place.repeat), self._box_of(*pose).n_adsorbate)
+        return {role: (spec, index) for index, role in enumerate(("slab", "molecule", "pose"))}
 
     def thicken(self, relaxed: Spec, bare: Spec, thin: str, surface: str, label: str) -> Spec:
         """What was relaxed on the thin model of a surface, on the surface itself; `bare`: the thin slab, relaxed."""
@@ -140,6 +149,10 @@ class SurfacePlanner(MoleculePlanner):
         return self.add(
             "surface_relax", level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
         )
+
+    def structure_of(self, energy: Spec) -> Structure:
+        """The structure that an energy belongs to."""
+        return self.specs[energy.inputs["geometry"]], energy.settings["index"]
 
     def surface_energy(self, geometry: Spec, level: str, index: int, label: str, **asked: Any) -> Spec:
         """Energy of a structure; `asked`: further settings of the step (part, ghosts, charges, ...), left out when None."""

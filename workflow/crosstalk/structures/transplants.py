@@ -10,7 +10,6 @@ from ase import Atoms
 
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Outcome
-from crosstalk.structures import poses
 
 if TYPE_CHECKING:
     from crosstalk.spec import Spec
@@ -23,25 +22,70 @@ SAME_TOP = 0.3
 
 
 def transplant(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
-    """Step `transplant`: bare slab, molecule and one pose of a pose search, on the slab given, in a box of its own.
+    """Step `transplant`: bare slab, molecule and a pose on it, on another model of the surface, in one box.
 
-    Settings: index of the pose among the search's structures, repeat, vacuum_angstrom. Raises PhysicsFailure
-    ("surface_changed") when the two slabs do not share their top.
+    Inputs: geometry (the pose), bare (the slab without it), molecule (alone), slab (the other model's primitive slab). Settings:
+    index, bare_index, molecule_index (which structure of each), repeat, more_vacuum_angstrom. Atoms of the new slab that the old one has
+    as well stand where they stand there; around the molecule they are displaced as in the pose. The box is as much higher as the slab
+    is, and by the vacuum that is added. Raises PhysicsFailure ("surface_changed") when the two slabs do not share their top.
     """
-    source, primitive = inputs["geometry"].structures, inputs["slab"].structures[0]
     settings = spec.settings
-    if settings["index"] >= len(source):
-        return Outcome("absent", f"structure {settings['index'] + 1} asked for, {len(source)} found")
-    pose = source[settings["index"]]
+    found = {}
+    for role, index in (("geometry", "index"), ("bare", "bare_index"), ("molecule", "molecule_index")):
+        if settings[index] >= len(inputs[role].structures):
+            text = f"{role}: structure {settings[index] + 1} asked for, {len(inputs[role].structures)} found"
+            return Outcome("absent", text)
+        found[role] = inputs[role].structures[settings[index]]
+    primitive = inputs["slab"].structures[0]
+    slab, pose = moved(found["geometry"], found["bare"], primitive, settings["repeat"])
+    bare, more = found["bare"], settings["more_vacuum_angstrom"]
+    cell = slab.cell.array.copy()
+    cell[2] = (0, 0, bare.cell[2, 2] + np.ptp(slab.positions[:, 2]) - np.ptp(bare.positions[:, 2]) + more)
+    up = bare.positions[:, 2].min() + more / 2 - slab.positions[:, 2].min()
+    alone = Atoms(found["molecule"].symbols, found["molecule"].positions, tags=1)
+    alone.positions += cell.sum(axis=0) / 2 - (alone.positions.max(axis=0) + alone.positions.min(axis=0)) / 2
+    slab.positions[:, 2] += up
+    pose.positions[:, 2] += up
+    for atoms in (slab, alone, pose):
+        atoms.set_cell(cell)
+        atoms.pbc = (True, True, False)
+    return Outcome(quantities={"n_atoms": len(pose)}, structures=[slab, alone, pose])
+
+
+def moved(pose: Atoms, bare: Atoms, primitive: Atoms, repeat: Sequence[int]) -> tuple[Atoms, Atoms]:
+    """Another model of a surface, repeated, bare and with the pose on it; `bare`: the slab of the pose without its molecule."""
     old, adsorbate = pose[pose.get_tags() == 0], pose[pose.get_tags() == 1]
-    new = primitive.repeat((*settings["repeat"], 1))
-    new.set_tags(0)
-    moved = adsorbate.copy()
-    moved.positions += offset(old, primitive)
-    moved.positions[:, :2] += _centring(moved, new)
-    moved.set_tags(1)
-    structures = poses.boxed(new, source[1], [new + moved], settings["vacuum_angstrom"])
-    return Outcome(quantities={"n_atoms": len(structures[2])}, structures=structures)
+    if list(old.symbols) != list(bare.symbols):
+        raise PhysicsFailure("surface_changed", "the slab of the pose has not the atoms of the bare one")
+    cell, vector = bare.cell.array, offset(bare, primitive)
+    _, displaced = _apart(old.positions - bare.positions, cell)
+    drift = np.median(displaced, axis=0)  # of the slab as a whole; what the molecule pulls at are few atoms
+    displaced -= drift
+
+    slab = primitive.repeat((*repeat, 1))
+    slab.set_constraint()
+    slab.set_tags(0)
+    symbols = np.array(bare.symbols)
+    for atom in slab:
+        lengths, apart = _apart(bare.positions + vector - atom.position, cell)
+        nearest = int(np.where(symbols == atom.symbol, lengths, np.inf).argmin())
+        if symbols[nearest] == atom.symbol and lengths[nearest] < SAME_TOP:
+            atom.position += apart[nearest]
+
+    above = adsorbate.copy()
+    above.set_tags(1)
+    above.positions += vector - drift
+    above.positions[:, :2] += _centring(above, slab)
+    whole = slab.copy()
+    lengths, around = _apart(bare.positions - (adsorbate.positions.mean(axis=0) - drift), cell)
+    here, taken = above.positions.mean(axis=0), set[int]()
+    for i in np.argsort(lengths, kind="stable"):  # each atom once, the nearest image to the molecule
+        distances, _ = _apart(slab.positions - (here + around[i]), slab.cell.array)
+        twin = int(np.where(np.array(slab.symbols) == symbols[i], distances, np.inf).argmin())
+        if distances[twin] < SAME_TOP and slab.symbols[twin] == symbols[i] and twin not in taken:
+            whole.positions[twin] += displaced[i]
+            taken.add(twin)
+    return slab, whole + above
 
 
 def thicken(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
