@@ -165,6 +165,32 @@ def test_cations_touch_donors_only():
     assert all(ionic for _, _, ionic in structures.half_bonds(near_oxygen))
 
 
+def test_what_hangs_over_the_edge_of_a_cell_is_drawn_in_one_piece():
+    slab = Atoms("OH", [[0.3, 1, 5], [7.9, 1, 5.9]], cell=[8, 8, 20], pbc=(True, True, False))
+    water = Atoms("OHH", [[7.8, 4, 9], [0.5, 4, 9.6], [7.0, 4, 9.6]], tags=1)
+    whole = structures.gathered(slab + water)
+    assert whole.get_distance(0, 1) == pytest.approx((slab + water).get_distance(0, 1, mic=True))
+    assert [whole.get_distance(2, k) for k in (3, 4)] == pytest.approx(
+        [(slab + water).get_distance(2, k, mic=True) for k in (3, 4)]
+    )
+    assert whole.positions[[0, 2]] == pytest.approx((slab + water).positions[[0, 2]])
+    assert structures.gathered(water) is water
+
+
+def test_paths_of_a_vector_figure_are_told_to_a_hundredth_of_a_point():
+    from crosstalk.reporting.style import shorter
+
+    svg = b'<use x="1.234567" transform="scale(0.015625)"/><path d="M 1.234567 -0.500001 \nL 3 4.5 \nz"/>'
+    assert shorter(svg) == b'<use x="1.234567" transform="scale(0.015625)"/><path d="M 1.23 -0.50 \nL 3 4.5 \nz"/>'
+
+
+def test_a_ball_is_round():
+    curves = [curve for curve, code in structures._circle().iter_bezier() if code == 4]
+    points = np.vstack([curve(np.linspace(0, 1, 21)) for curve in curves])
+    assert len(curves) == 4 and np.linalg.norm(points, axis=1) == pytest.approx(1.0, abs=5e-4)
+    assert np.ptp(points, axis=0) == pytest.approx(2.0, abs=1e-3)
+
+
 def test_bonds_over_the_edge_of_a_cell_are_stubs():
     chain = Atoms("C2", [[0, 0, 5], [1.4, 0, 5]], cell=[2.8, 9, 10], pbc=(True, True, False))
     assert len(list(structures.half_bonds(chain))) == 4

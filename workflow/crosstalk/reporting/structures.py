@@ -7,6 +7,7 @@ alkali and alkaline-earth cations, which are ionic. Farther atoms are paler.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.path import Path
 
 #: Elements whose contacts are ionic, and the partners that such contacts are drawn to.
 CATIONS = frozenset({3, 4, 11, 12, 19, 20, 37, 38, 55, 56})
@@ -150,12 +152,43 @@ def half_bonds(atoms: "Atoms") -> Iterator[tuple[int, np.ndarray, bool]]:
             yield int(i), vector / 2, True
 
 
+def gathered(atoms: "Atoms") -> "Atoms":
+    """The same structure with adsorbates in one piece and every hydrogen atom of a slab beside its partner, not across the cell's edge."""
+    from ase.neighborlist import natural_cutoffs, neighbor_list
+
+    from crosstalk.structures.slabs import BOND_FACTOR
+
+    if not atoms.pbc.any():
+        return atoms
+    whole, tags, done = atoms.copy(), atoms.get_tags(), set[int]()
+    bonds: dict[int, list[tuple[int, np.ndarray]]] = {}
+    for i, j, vector in zip(*neighbor_list("ijD", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR)), strict=True):
+        bonds.setdefault(int(i), []).append((int(j), vector))
+    for first in np.flatnonzero(tags == 1):
+        waiting = [] if first in done else [int(first)]
+        done.update(waiting)
+        while waiting:
+            i = waiting.pop()
+            for j, vector in bonds.get(i, ()):
+                if tags[j] == 1 and j not in done:
+                    whole.positions[j] = whole.positions[i] + vector
+                    done.add(j)
+                    waiting.append(j)
+    for i in np.flatnonzero((tags != 1) & (atoms.numbers == 1)):
+        partners = [(j, vector) for j, vector in bonds.get(int(i), ()) if atoms.numbers[j] != 1 and tags[j] != 1]
+        if partners:
+            j, vector = min(partners, key=lambda found: float(np.linalg.norm(found[1])))
+            whole.positions[i] = atoms.positions[j] - vector
+    return whole
+
+
 def paint(axes: "Axes", atoms: "Atoms", view: str, angstrom_per_inch: float) -> None:
     """Draw a structure into axes without a frame, centred on the origin, data in Angstrom."""
     from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
     from matplotlib.collections import PatchCollection
 
+    atoms = gathered(atoms)
     rotation = project(atoms, view)
     turned = atoms.positions @ rotation
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) @ atoms.cell.array[:2]
@@ -173,7 +206,9 @@ def paint(axes: "Axes", atoms: "Atoms", view: str, angstrom_per_inch: float) -> 
         end = turned[i] + vector @ rotation
         items.append(((turned[i, 2] * 3 + end[2]) / 4 - 0.01, _stick(turned[i], end, colours[i], fog[i], ionic)))
     for i in range(len(atoms)):
-        items.append((depth[i], _ball(turned[i], radii[i], colours[i], fog[i])))
+        apart = np.linalg.norm(turned[:, :2] - turned[i, :2], axis=1)
+        if not (apart + radii[i] <= radii + 0.01)[depth > depth[i] + 1e-6].any():  # no nearer atom hides it
+            items.append((depth[i], _ball(turned[i], radii[i], colours[i], fog[i])))
     items.sort(key=lambda item: item[0])
     axes.add_collection(
         PatchCollection([patch for _, group in items for patch in group], match_original=True, zorder=2)
@@ -185,18 +220,36 @@ def paint(axes: "Axes", atoms: "Atoms", view: str, angstrom_per_inch: float) -> 
         axes.plot(corners[:, 0], corners[:, 1], color="0.35", lw=0.7, ls=(0, (4, 2)), zorder=1)
 
 
+@cache
+def _circle() -> "Path":
+    """The unit circle as four cubic curves, true to 3e-4 of its radius; Matplotlib's has eight."""
+    from matplotlib.path import Path
+
+    bend = 4 / 3 * (math.sqrt(2) - 1)
+    quarter = np.array([[1, 0], [1, bend], [bend, 1], [0, 1]])
+    vertices = [quarter]
+    for _ in range(3):
+        quarter = quarter @ np.array([[0, 1], [-1, 0]])  # turned by a right angle
+        vertices.append(quarter[1:])
+    return Path(np.vstack(vertices), [Path.MOVETO, *[Path.CURVE4] * 12])
+
+
 def _ball(at: np.ndarray, radius: float, colour: np.ndarray, fog: float) -> list[Any]:
     """A circle, a lighter one in it and a spot of light."""
-    from matplotlib.patches import Circle
+    from matplotlib.patches import PathPatch
+    from matplotlib.transforms import Affine2D
+
+    def circle(centre: np.ndarray, size: float, **style: Any) -> PathPatch:
+        return PathPatch(_circle().transformed(Affine2D().scale(size).translate(*_xy(centre))), **style)
 
     edge = np.full(3, 0.15) * (1 - fog) + fog * 0.8
     light = colour + (1 - colour) * 0.35
     shine = colour + (1 - colour) * 0.8
     shift = np.array([-0.25, 0.28]) * radius
     return [
-        Circle(_xy(at), radius, facecolor=colour * 0.92, edgecolor=edge, lw=0.45),
-        Circle(_xy(at[:2] + 0.6 * shift), 0.62 * radius, facecolor=light, edgecolor="none", alpha=0.6),
-        Circle(_xy(at[:2] + 1.2 * shift), 0.22 * radius, facecolor=shine, edgecolor="none", alpha=0.9),
+        circle(at[:2], radius, facecolor=colour * 0.92, edgecolor=edge, lw=0.45),
+        circle(at[:2] + 0.6 * shift, 0.62 * radius, facecolor=light, edgecolor="none", alpha=0.6),
+        circle(at[:2] + 1.2 * shift, 0.22 * radius, facecolor=shine, edgecolor="none", alpha=0.9),
     ]
 
 

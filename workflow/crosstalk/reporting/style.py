@@ -4,6 +4,7 @@ Colours are Okabe and Ito's; every difference of colour is one of line style or 
 """
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,5 +60,16 @@ def write(figure: Figure, path: Path) -> Path:
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format=path.suffix[1:], dpi=300, metadata=nothing)
-    write_atomically(path, buffer.getvalue())
+    written = buffer.getvalue()
+    write_atomically(path, shorter(written) if path.suffix == ".svg" else written)
     return path
+
+
+def shorter(svg: bytes) -> bytes:
+    """An SVG whose paths are told to a hundredth of a point; Matplotlib tells them to a millionth, half of such a file."""
+    number = re.compile(rb"-?\d+\.\d{3,}")
+
+    def rounded(path: re.Match[bytes]) -> bytes:
+        return number.sub(lambda found: b"%.2f" % float(found[0]), path[0])
+
+    return re.sub(rb' d="[^"]*"', rounded, svg)
