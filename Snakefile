@@ -19,7 +19,7 @@ wildcard_constraints:
 
 onstart:
     unlimited(workflow.scheduler)
-    CAMPAIGN.begin()
+    CAMPAIGN.begin(workflow.resource_settings.cores)
 
 
 onsuccess:

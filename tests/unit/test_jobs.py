@@ -90,6 +90,17 @@ def test_progress_counts(tmp_path):
     assert clock(59.6) == "1:00" and clock(3723) == "1:02:03"
 
 
+@pytest.mark.parametrize(
+    ("cores", "said"),
+    [(1, "3 to do; about 2:00:00 on 1 core"), (4, "3 to do; about 30:00 on 4 cores"), (None, "3 to do; about 2:00:00 of one core")],
+)  # fmt: skip
+def test_how_long_a_run_takes_is_told_for_the_cores_that_it_has(cores, said):
+    from crosstalk.progress import left_to_do
+
+    assert left_to_do(3, 7200.0, cores) == said
+    assert left_to_do(0, 0.0, cores) == "none to do"
+
+
 def test_what_is_left_is_learned_from_what_finished_did_cost(plan, tmp_path):
     store = Store(tmp_path)
     specs = [spec for spec in plan.specs.values() if spec.step == "molecule_energy"]

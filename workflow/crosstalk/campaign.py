@@ -5,7 +5,6 @@ The Snakefile asks this module; this module knows nothing of Snakemake.
 
 import hashlib
 import logging
-import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -16,7 +15,7 @@ from crosstalk import costs
 from crosstalk.errors import CrosstalkError
 from crosstalk.jobs import Job, jobs, minutes
 from crosstalk.plan import Plan, load_plan
-from crosstalk.progress import Progress, clock
+from crosstalk.progress import Progress, left_to_do
 from crosstalk.record import Store
 from crosstalk.spec import canonical
 
@@ -176,17 +175,15 @@ class Campaign:
 
     # -- the run --------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Start the progress of a run: what is finished already, and how much is left."""
+    def begin(self, cores: int | None) -> None:
+        """Start the progress of a run: what is finished already, and how much is left; on `cores` of this machine, or (None) somewhere else."""
         store = Store("results", tuple(self.published))
         specs = list(self.plan.specs.values())
         left, seconds = (specs, sum(spec.cost_s for spec in specs)) if self.fresh else costs.left(specs, store)
         todo = {spec.key for spec in left}
         finished = [spec.key for spec in specs if spec.key not in todo]
         self.progress.begin(len(specs), finished)
-        hours = seconds / (os.cpu_count() or 1)
-        print(f"crosstalk: campaign {self.name}: {len(specs)} calculations, {len(finished)} finished before, {len(left)} to do"
-              + (f"; about {clock(hours)} on {os.cpu_count()} cores" if left else ""), flush=True)  # fmt: skip
+        print(f"crosstalk: campaign {self.name}: {len(specs)} calculations, {len(finished)} finished before, {left_to_do(len(left), seconds, cores)}", flush=True)  # fmt: skip
 
     def end(self, failed: bool = False) -> None:
         """Say how the run ended, what failed and where to look first. A failed run gets its tables too, as far as they go."""

@@ -12,6 +12,15 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def left_to_do(number: int, seconds: float, cores: int | None) -> str:
+    """What is left of a run, and how long it should take: on cores of this machine, or (None) how much time of a core."""
+    if not number:
+        return "none to do"
+    if cores is None:
+        return f"{number} to do; about {clock(seconds)} of one core"
+    return f"{number} to do; about {clock(seconds / max(1, cores))} on {cores} core{'s' if cores > 1 else ''}"
+
+
 class Progress:
     """Lines: `begin <time> <total>`, `+ key` (started), `- key` (ended, or finished before)."""
 
