@@ -15,7 +15,7 @@ from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.plan import Plan
 from crosstalk.record import Store
-from crosstalk.reporting import figures, profiles, structures, style
+from crosstalk.reporting import balls, figures, profiles, structures, style
 from crosstalk.units import ev_to_kcal_mol
 
 FRONTIER = [
@@ -129,7 +129,7 @@ def test_every_difference_of_colour_is_one_of_style_too():
 
 @pytest.mark.parametrize("view", ["side", "top", "molecule"])
 def test_views_are_proper_rotations(view):
-    rotation = structures.project(molecule("CH3CH2OH"), view)
+    rotation = balls.project(molecule("CH3CH2OH"), view)
     np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-12)
     assert np.linalg.det(rotation) == pytest.approx(1.0)
 
@@ -139,14 +139,14 @@ def test_a_molecule_looks_the_same_wherever_it_lies():
     moved = given.copy()
     moved.rotate(70, (1, 2, 3))
     moved.translate((3, -1, 2))
-    pictures = [a.positions @ structures.project(a, "molecule") for a in (given, moved)]
+    pictures = [a.positions @ balls.project(a, "molecule") for a in (given, moved)]
     pictures = [p - p.mean(axis=0) for p in pictures]
     np.testing.assert_allclose(pictures[0], pictures[1], atol=1e-2)
 
 
 def test_bonds_are_covalent_or_ionic_and_drawn_from_both_ends():
     salt = Atoms("COHLi", [[0, 0, 0], [1.4, 0, 0], [-0.5, 1.0, 0], [3.0, 0, 0]])
-    found = list(structures.half_bonds(salt))
+    found = list(balls.half_bonds(salt))
     assert sorted((i, ionic) for i, _, ionic in found) == [
         (0, False),
         (0, False),
@@ -161,20 +161,20 @@ def test_bonds_are_covalent_or_ionic_and_drawn_from_both_ends():
 def test_cations_touch_donors_only():
     near_carbon = Atoms("CLi", [[0, 0, 0], [2.1, 0, 0]])
     near_oxygen = Atoms("OLi", [[0, 0, 0], [2.1, 0, 0]])
-    assert not list(structures.half_bonds(near_carbon))
-    assert all(ionic for _, _, ionic in structures.half_bonds(near_oxygen))
+    assert not list(balls.half_bonds(near_carbon))
+    assert all(ionic for _, _, ionic in balls.half_bonds(near_oxygen))
 
 
 def test_what_hangs_over_the_edge_of_a_cell_is_drawn_in_one_piece():
     slab = Atoms("OH", [[0.3, 1, 5], [7.9, 1, 5.9]], cell=[8, 8, 20], pbc=(True, True, False))
     water = Atoms("OHH", [[7.8, 4, 9], [0.5, 4, 9.6], [7.0, 4, 9.6]], tags=1)
-    whole = structures.gathered(slab + water)
+    whole = balls.gathered(slab + water)
     assert whole.get_distance(0, 1) == pytest.approx((slab + water).get_distance(0, 1, mic=True))
     assert [whole.get_distance(2, k) for k in (3, 4)] == pytest.approx(
         [(slab + water).get_distance(2, k, mic=True) for k in (3, 4)]
     )
     assert whole.positions[[0, 2]] == pytest.approx((slab + water).positions[[0, 2]])
-    assert structures.gathered(water) is water
+    assert balls.gathered(water) is water
 
 
 def test_paths_of_a_vector_figure_are_told_to_a_hundredth_of_a_point():
@@ -185,7 +185,7 @@ def test_paths_of_a_vector_figure_are_told_to_a_hundredth_of_a_point():
 
 
 def test_a_ball_is_round():
-    curves = [curve for curve, code in structures._circle().iter_bezier() if code == 4]
+    curves = [curve for curve, code in balls._circle().iter_bezier() if code == 4]
     points = np.vstack([curve(np.linspace(0, 1, 21)) for curve in curves])
     assert len(curves) == 4 and np.linalg.norm(points, axis=1) == pytest.approx(1.0, abs=5e-4)
     assert np.ptp(points, axis=0) == pytest.approx(2.0, abs=1e-3)
@@ -193,7 +193,7 @@ def test_a_ball_is_round():
 
 def test_bonds_over_the_edge_of_a_cell_are_stubs():
     chain = Atoms("C2", [[0, 0, 5], [1.4, 0, 5]], cell=[2.8, 9, 10], pbc=(True, True, False))
-    assert len(list(structures.half_bonds(chain))) == 4
+    assert len(list(balls.half_bonds(chain))) == 4
 
 
 def test_contact_sheet_shows_every_picture_and_says_what_is_missing():

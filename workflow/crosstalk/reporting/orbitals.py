@@ -22,7 +22,7 @@ from matplotlib.patches import Patch
 
 from crosstalk.plan import Plan
 from crosstalk.record import Record, Store, write_atomically
-from crosstalk.reporting import figures, structures, style, tables
+from crosstalk.reporting import balls, figures, style, tables
 from crosstalk.reporting.isosurfaces import ENCLOSED, Canvas, Field
 from crosstalk.spec import Spec
 from crosstalk.structures import envelope
@@ -154,7 +154,7 @@ class View:
             return None
         angle = np.radians(TILT)
         tip = np.array([[1, 0, 0], [0, np.cos(angle), np.sin(angle)], [0, -np.sin(angle), np.cos(angle)]])
-        rotation = structures.project(item.atoms, "molecule") @ tip
+        rotation = balls.project(item.atoms, "molecule") @ tip
         turned = item.atoms.positions @ rotation
         middle = (turned.max(axis=0) + turned.min(axis=0)) / 2
         field = Field.read(item.cube) if item.cube is not None else None
@@ -168,9 +168,9 @@ class View:
     def paint(self, axes: "Axes", atoms: "Atoms", angstrom_per_inch: float) -> None:
         """Lobes behind the molecule, the molecule, lobes before it."""
         seen = atoms.copy()
-        seen.positions = self.turned @ structures.project(atoms, "side").T
-        structures.paint(axes, seen, "side", angstrom_per_inch)
-        structures._letters(axes, atoms, self.turned, _radii(atoms), angstrom_per_inch)
+        seen.positions = self.turned @ balls.project(atoms, "side").T
+        balls.paint(axes, seen, "side", angstrom_per_inch)
+        balls.letters(axes, atoms, self.turned, _radii(atoms), angstrom_per_inch)
         self._envelope(axes, atoms)
         if self.field is not None and self.isovalue > 0:
             canvas = self._canvas(axes, atoms, angstrom_per_inch / PIXELS / FINER)
@@ -193,9 +193,9 @@ class View:
         canvas = Canvas(right, up, np.full((len(up), len(right)), NOTHING))
         for at, radius in zip(self.turned, _radii(atoms), strict=True):
             canvas.ball(at, radius)
-        for i, vector, _ in structures.half_bonds(atoms):
-            for part in np.arange(0, 1, structures.STICK / np.linalg.norm(vector)):
-                canvas.ball(self.turned[i] + part * (vector @ self.rotation), structures.STICK)
+        for i, vector, _ in balls.half_bonds(atoms):
+            for part in np.arange(0, 1, balls.STICK / np.linalg.norm(vector)):
+                canvas.ball(self.turned[i] + part * (vector @ self.rotation), balls.STICK)
         return canvas
 
     def _envelope(self, axes: "Axes", atoms: "Atoms") -> None:
@@ -211,7 +211,7 @@ def _radii(atoms: "Atoms") -> np.ndarray:
     """Of the balls, Angstrom."""
     from ase.data import covalent_radii
 
-    return covalent_radii[atoms.numbers] * structures.BALL
+    return covalent_radii[atoms.numbers] * balls.BALL
 
 
 def _plain(layer: np.ndarray) -> np.ndarray:
