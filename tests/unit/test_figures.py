@@ -177,6 +177,35 @@ def test_what_hangs_over_the_edge_of_a_cell_is_drawn_in_one_piece():
     assert balls.gathered(water) is water
 
 
+def test_levels_that_show_one_structure_share_a_picture(tmp_path):
+    from crosstalk.record import Store
+
+    from .surfaces import BOX, entry, outcome
+    from .surfaces import plan as planned
+
+    plan, store = planned(tmp_path), Store(tmp_path / "store")
+
+    def titles():
+        return [p.title for p in structures.pictures(plan, store) if " on " in p.title]
+
+    assert titles() == ["water on sheet", "water on pair"]
+    other = BOX.copy()
+    other.positions[1, 0] += 1.0
+    for pose, atoms in (("pose 1", BOX), ("pose 2", other)):
+        geometry = outcome(energy_ev=0.0)
+        geometry.structures = [atoms]
+        store.save(entry(plan, "adsorption", surface="sheet").specs[f"{pose} geometry"], geometry, {"x": "1"}, {})
+    for level, lowest in (("pw", "pose 1"), ("beef", "pose 1"), ("local", "pose 2")):
+        specs = entry(plan, "adsorption", surface="sheet", level=level).specs
+        for role in ("slab", "molecule", "pose 1", "pose 2", "pose 3"):
+            store.save(specs[role], outcome(energy_ev=-1.0 if role == lowest else 0.0), {"x": "1"}, {})
+    assert titles() == [*(f"water on sheet\n{level}" for level in ("pw", "beef", "local")), "water on pair"]
+    specs = entry(plan, "adsorption", surface="sheet", level="local").specs
+    for role in ("pose 1", "pose 2"):
+        store.save(specs[role], outcome(energy_ev=-1.0 if role == "pose 1" else 0.0), {"x": "1"}, {})
+    assert titles() == ["water on sheet", "water on pair"]
+
+
 def test_paths_of_a_vector_figure_are_told_to_a_hundredth_of_a_point():
     from crosstalk.reporting.style import shorter
 

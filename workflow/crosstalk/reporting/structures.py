@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: A bare slab is shown at least this wide, Angstrom.
-SLAB_WIDTH = 9.0
+SLAB_WIDTH = 8.0
 #: A page's text width, room for a title, and from how many molecules on a page has more and smaller pictures.
 PAGE_INCHES, TITLE_INCHES, MANY = 6.9, 0.4, 12
+#: Width of a character of a title over its size, about.
+CHARACTER = 0.6
 #: A cell is never narrower than this, Angstrom.
 SPAN = 6.0
 
@@ -83,12 +85,24 @@ def pictures(plan: Plan, store: Store) -> list[Picture]:
             Picture(spec.label, "slab", None if atoms is None else wide(atoms), tables.word(read(spec).status))
         )
     rows = tables.rows(plan, store)["adsorption"]
+    held: dict[str, list[Picture]] = {}
     for entry, row in zip(plan.table("adsorption"), rows, strict=True):
-        title = f"{entry.subject['adsorbate']} on {entry.subject['surface']}\n{entry.subject['level']}"
         best = plan.specs[row["record"]] if row["e_ads_ev"] is not None else None
         atoms = geometry_of(best, plan, store) if best is not None else None
-        found.append(Picture(title, "slab", atoms, tables.word(row["status"])))
+        stands = f"{entry.subject['adsorbate']} on {entry.subject['surface']}"
+        picture = Picture(f"{stands}\n{entry.subject['level']}", "slab", atoms, tables.word(row["status"]))
+        held.setdefault(stands, []).append(picture)
+    for stands, every in held.items():
+        same = all(_alike(every[0], other) for other in every[1:])
+        found += [replace(every[0], title=stands)] if same else every
     return found
+
+
+def _alike(one: Picture, other: Picture) -> bool:
+    """Whether two levels show the same: one geometry, or none for one reason."""
+    if one.atoms is None or other.atoms is None:
+        return one.atoms is other.atoms and one.note == other.note
+    return bool(one.atoms == other.atoms)
 
 
 def wide(slab: "Atoms") -> "Atoms":
@@ -171,11 +185,12 @@ def _titled(figure: "Figure", box: tuple[float, float, float, float], picture: P
     total, height = figure.get_size_inches()
     left, bottom, cell, tall = box
     middle = left + cell * len(picture.views) / 2
-    text: dict[str, Any] = {"ha": "center", "fontsize": 8}
     title = picture.title + ("" if picture.kind == "molecule" else " (side, top)")
+    fits = 72 * cell * len(picture.views) / (CHARACTER * max(map(len, title.splitlines())))
+    text: dict[str, Any] = {"ha": "center", "fontsize": min(8.0, fits)}
     figure.text(middle / total, (bottom + tall + 0.04) / height, title, va="bottom", **text)
     if picture.atoms is None:
-        text |= {"style": "italic", "color": "#b00020", "va": "center"}
+        text |= {"style": "italic", "color": "#b00020", "va": "center", "fontsize": 8}
         figure.text(middle / total, (bottom + tall / 2) / height, picture.note, **text)
         return
     for k, view in enumerate(picture.views):
