@@ -7,6 +7,7 @@ from ase.build import molecule
 
 from crosstalk.engines import gpaw, gpaw_analysis, gpaw_relax
 from crosstalk.errors import PhysicsFailure
+from crosstalk.record import Gate
 from crosstalk.structures import slabs
 
 LEVEL = {
@@ -98,6 +99,18 @@ def test_ghosts_are_the_atoms_of_the_other_part():
 
 
 # -- what became of it -------------------------------------------------------------------------------------------------
+
+
+def test_a_slab_with_atoms_put_into_it_may_change_its_bonds_and_says_so():
+    built = posed()[posed().get_tags() == 0]
+    torn = built.copy()
+    torn.positions[4] += [0, 0, 2.0]
+    text, gates = slabs.bonds_kept(built, torn, {"builder": "file"})
+    assert "broken" in text and gates == []
+    assert slabs.bonds_kept(built, built, {"builder": "file"}) == ("", [])
+    inserted = {"builder": "file", "insertion": {"element": "Li"}}
+    assert slabs.bonds_kept(built, torn, inserted) == ("", [Gate("bonds_kept", False, text)])
+    assert slabs.bonds_kept(built, built, inserted) == ("", [Gate("bonds_kept", True, "all")])
 
 
 def test_references_are_held_to_their_bonds_like_poses():

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 
 def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
-    """Step `slab`: build, relax, describe. Bonds that changed make it "surface_changed"."""
-    from crosstalk.structures import graphs, slabs
+    """Step `slab`: build, relax, describe. Bonds that changed make it "surface_changed", or miss a gate (`slabs.bonds_kept`)."""
+    from crosstalk.structures import slabs
 
     settings = spec.settings
     built = slabs.of_spec(spec, inputs)
     outcome = _relax(built, settings["level"], settings["relax"], folder)
-    change = graphs.compare(built, outcome.structures[0])
-    if change.status != "ok":
-        outcome.status, outcome.reason = "surface_changed", change.text
+    changed, gates = slabs.bonds_kept(built, outcome.structures[0], settings["surface"])
+    outcome.gates += gates
+    if changed:
+        outcome.status, outcome.reason = "surface_changed", changed
     outcome.quantities |= slabs.describe(outcome.structures[0])
     return outcome
 

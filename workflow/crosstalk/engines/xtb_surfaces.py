@@ -49,7 +49,7 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     from ase.constraints import FixAtoms
     from ase.optimize import BFGS
 
-    from crosstalk.structures import graphs, slabs
+    from crosstalk.structures import slabs
 
     settings = spec.settings["relax"]
     built = slabs.of_spec(spec, inputs)
@@ -64,13 +64,13 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     except CalculationFailed as failure:
         raise PhysicsFailure("not_converged", f"SCF of the slab: {failure}") from failure
     relaxed = slabs.in_box(Atoms(moving.symbols, moving.positions, cell=moving.cell), slabs.VACUUM)
-    change = graphs.compare(built, relaxed)
-    if change.status != "ok":
-        raise PhysicsFailure("surface_changed", change.text)
+    changed, gates = slabs.bonds_kept(built, relaxed, spec.settings["surface"])
+    if changed:
+        raise PhysicsFailure("surface_changed", changed)
     limit = settings["fmax_ev_per_angstrom"]
     quantities = {"energy_ev": energy, "n_steps": optimiser.nsteps, "max_force_ev_per_angstrom": force}
-    gate = Gate("geometry_converged", force <= limit, round(force, 4), limit, "eV/Angstrom")
-    return Outcome(quantities=quantities | slabs.describe(relaxed), gates=[gate], structures=[relaxed])
+    gates = [Gate("geometry_converged", force <= limit, round(force, 4), limit, "eV/Angstrom"), *gates]
+    return Outcome(quantities=quantities | slabs.describe(relaxed), gates=gates, structures=[relaxed])
 
 
 def poses(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:

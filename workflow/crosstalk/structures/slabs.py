@@ -18,7 +18,7 @@ from ase.geometry.minkowski_reduction import minkowski_reduce
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from crosstalk.errors import CrosstalkError, nearest
-from crosstalk.record import Outcome
+from crosstalk.record import Gate, Outcome
 from crosstalk.structures.cleavage import cleaved_crystal
 from crosstalk.structures.crystals import cut_from
 from crosstalk.structures.dehydroxylation import dehydroxylated
@@ -30,7 +30,18 @@ if TYPE_CHECKING:
     from crosstalk.spec import Spec
     from crosstalk.steps import Input
 
-__all__ = ["BOND_FACTOR", "VACUUM", "build", "describe", "frozen", "in_box", "of_spec", "repeat_to", "slab"]
+__all__ = [
+    "BOND_FACTOR",
+    "VACUUM",
+    "bonds_kept",
+    "build",
+    "describe",
+    "frozen",
+    "in_box",
+    "of_spec",
+    "repeat_to",
+    "slab",
+]
 
 #: Setting shared by all builders -> what it does to the slab.
 CHANGES: dict[str, Callable[[Atoms, Any], Atoms]] = {
@@ -75,6 +86,20 @@ def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
     """Step `slab` as built (level null): no relaxation, no energy."""
     atoms = of_spec(spec, inputs)
     return Outcome(quantities=describe(atoms), structures=[atoms])
+
+
+def bonds_kept(built: Atoms, relaxed: Atoms, surface: Mapping[str, Any]) -> tuple[str, list[Gate]]:
+    """Why a relaxed slab is not the one that was built (empty: it is), and gates.
+
+    A slab whose bonds changed is another surface. Where atoms were put between others (`insertion`) they are meant to change it: lithium
+    gives its electron to a bond of silicon and breaks it. Such a slab misses a gate that says what changed, and its numbers are shown, marked.
+    """
+    from crosstalk.structures import graphs
+
+    change = graphs.compare(built, relaxed)
+    if "insertion" not in surface:
+        return ("" if change.status == "ok" else change.text), []
+    return "", [Gate("bonds_kept", change.status == "ok", change.text or "all")]
 
 
 def from_file(structure: Mapping[str, Any]) -> Atoms:
