@@ -64,6 +64,54 @@ def test_it_is_none_at_levels_without_parts_either(planned, tmp_path, energy, fl
     assert [found["geometry_flag"] for found in rows] == [flag, flag]
 
 
+def test_a_slab_that_settled_under_the_molecule_is_the_reference(planned, tmp_path):
+    chosen = {level: entry(planned, "adsorption", surface="sheet", level=level) for level in ("pw", "beef", "local")}
+    role = "slab from the pose"
+    geometry = planned.specs[chosen["pw"].specs[role].inputs["geometry"]]
+    assert geometry.step == "settled_slab" and geometry.inputs["geometry"] == chosen["pw"].specs["ensemble"].key
+    assert geometry.inputs["bare"] == chosen["pw"].specs["slab"].key and role not in chosen["beef"].specs
+    in_place = energies(slab_in_place=-100.2, molecule_in_place=-29.9, slab_from_the_pose=-100.3)
+    found = row(chosen["pw"], tmp_path, WHOLE | in_place | {"ensemble": outcome(**MINIMA)})
+    assert found["e_ads_ev"] == pytest.approx(-0.7) and found["deformation_slab_ev"] == pytest.approx(0.1)
+    assert found["geometry_flag"] == "" and found["status"] == "ok"
+    row(chosen["beef"], tmp_path, WHOLE | {"ensemble": outcome(**MINIMA)})
+    rows = observables()["adsorption"].rows([chosen["pw"], chosen["beef"]], Store(tmp_path / "store").find)
+    assert [r["geometry_flag"] for r in rows] == ["", "reference"], "the other level has the bare slab alone"
+
+
+def test_where_the_bare_slab_is_the_lower_one_nothing_is_wanted(planned, tmp_path):
+    chosen = entry(planned, "adsorption", surface="sheet", level="pw")
+    in_place = energies(slab_in_place=-99.9, molecule_in_place=-29.9)
+    none = {"slab from the pose": outcome("absent", "no lower reference")}
+    found = row(chosen, tmp_path, WHOLE | in_place | none | {"ensemble": outcome(**MINIMA)})
+    assert found["e_ads_ev"] == pytest.approx(-1.0) and (found["status"], found["reason"]) == ("ok", "")
+    sunk = energies(slab_in_place=-100.2, molecule_in_place=-29.9)
+    failed = {"slab from the pose": outcome("not_converged", "out of steps")}
+    found = row(chosen, tmp_path, WHOLE | sunk | failed | {"ensemble": outcome(**MINIMA)})
+    assert found["geometry_flag"] == "reference" and found["status"] == "not_converged"
+
+
+def test_a_slab_is_settled_only_when_the_pose_has_it_lower(tmp_path):
+    from ase import Atoms
+
+    from crosstalk.engines import gpaw_relax
+    from crosstalk.record import Record
+    from crosstalk.spec import Spec
+    from crosstalk.steps import Input
+
+    def known(energy):
+        spec = Spec("surface_energy", "gpaw", {}, {}, 1)
+        return Input(Record(spec, "ok", "", {"energy_ev": energy}, (), (), {}, {}), [])
+
+    pose = Atoms("CH", [[0, 0, 5], [0, 0, 8]], cell=[5, 5, 20], pbc=(True, True, False), tags=[0, 1])
+    spec = Spec("settled_slab", "gpaw", {"index": 0, "lower_by_ev": 0.03}, {}, 1)
+    inputs = {"geometry": Input(known(0.0).record, [pose]), "bare": known(-100.0), "in_place": known(-100.02)}
+    found = gpaw_relax.settled_slab(spec, inputs, tmp_path)
+    assert found.status == "absent" and "-0.020 eV from the bare one" in found.reason
+    with pytest.raises(KeyError, match="level"):  # goes on to relax it
+        gpaw_relax.settled_slab(spec, inputs | {"in_place": known(-100.2)}, tmp_path)
+
+
 def test_distinct_minima_are_averaged_and_name_their_starts(planned, tmp_path):
     chosen = entry(planned, "adsorption", surface="sheet", level="pw")
     search = outcome(n_starts=6, n_atoms=35, starts_by_class=[4, 1, 0, 0, 0, 0, 1])

@@ -37,6 +37,9 @@ poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fma
                  these are)}, repeat [n, m], vacuum_angstrom, level (xtb or ase); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
                  same box, then the poses from the lowest up; tag 1 marks the adsorbate
 surface_relax    level, index, fmax_ev_per_angstrom, max_steps, freeze_below; input geometry (poses)
+settled_slab     level, index (of the pose), lower_by_ev, fmax_ev_per_angstrom, max_steps, freeze_below; inputs geometry (a pose: pose_ensemble,
+                 surface_relax or thicken), bare and in_place (surface_energy of the bare slab and of the slab as it is in the pose).
+                 Structure: the slab relaxed from where it is in the pose; absent where that is not lower than the bare one
 thicken          repeat [n, m], more_vacuum_angstrom; inputs geometry, bare (surface_relax on a thin model of a surface: any structure, the bare
                  slab) and slab (the thick model). Structure: that of `geometry` with the layers below that the thin model lacks
 transplant       index, bare_index, molecule_index (which structure of each input), repeat [n, m], more_vacuum_angstrom; inputs geometry (a pose), bare
@@ -45,7 +48,7 @@ transplant       index, bare_index, molecule_index (which structure of each inpu
 surface_energy   level, index, part (optional: "slab" | "molecule", that part of a pose alone, at the geometry of the whole), ghosts
                  (optional, with part: true leaves the other part's basis functions), charges (optional: "hirshfeld", the charge
                  of a pose's adsorbate), profiles (optional, true: density and potential along the normal), functionals (optional: names of
-                 others that are evaluated on the converged density); input geometry (slab, poses, surface_relax, thicken, transplant or pose_ensemble)
+                 others that are evaluated on the converged density); input geometry (slab, poses, surface_relax, settled_slab, thicken, transplant or pose_ensemble)
 surface_modes    level, index (0); inputs geometry (a pose: surface_relax, pose_ensemble) and molecule (poses: its second structure is a rotor)
 pose_ensemble    nothing; inputs "search 0" (poses) and "pose 1", "pose 2", ... (surface_energy), of which those without a number are left out.
                  Structures: the distinct poses from the lowest up
@@ -167,6 +170,8 @@ _STEPS = [
          ("structures.transplants",)),
     Step("surface_relax", "relax_surfaces", 3, {"gpaw": "crosstalk.engines.gpaw_relax:surface_relax"},
          ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame"), of_one=True),
+    Step("settled_slab", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_relax:settled_slab"},
+         ("engines.gpaw", "engines.gpaw_relax", *_DESCENT, "structures.graphs", "structures.slabs", "structures.frame")),
     Step("surface_energy", "compute_surfaces", 2, {"gpaw": "crosstalk.engines.gpaw:surface_energy"},
          ("engines.gpaw", "engines.gpaw_analysis"), of_one=True),
     Step("surface_modes", "relax_surfaces", 1, {"gpaw": "crosstalk.engines.gpaw_modes:surface_modes"},

@@ -45,6 +45,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "thicken": {"n_atoms": (40, 70)},
     "pose_ensemble": {"energy_ev": (-900, -800)},
     "surface_modes": {"mass_amu": (18, 200), "symmetry_number": (1, 2)},
+    "settled_slab": {"energy_ev": (-900, -800), "n_steps": (5, 20)},
     "surface_relax": {"energy_ev": (-900, -800), "n_steps": (5, 20)},
     "surface_energy": {
         "energy_ev": (-900, -800), "dispersion_ev": (-3, 0), "work_function_ev": (4, 5), "work_function_bottom_ev": (4, 5), "vbm_ev": (-8, -6),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crosstalk.engines.gpaw import calculator, climb, dispersion, geometry, height, is_pose
+from crosstalk.quantities import combine
 from crosstalk.record import Gate, Outcome
 
 if TYPE_CHECKING:
@@ -41,6 +42,24 @@ def surface_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> 
     if is_pose(final):
         outcome.quantities["height_angstrom"] = height(final)
     outcome.status, outcome.reason = became(found, final)
+    return outcome
+
+
+def settled_slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
+    """Step `settled_slab`: the bare slab relaxed from where an adsorbate has brought it, when that is lower than where it was.
+
+    A slab that was relaxed without the molecule may rest on a saddle or in a higher valley; what it gains by leaving it is no adsorption.
+    """
+    found = geometry(spec, inputs)
+    if isinstance(found, Outcome):
+        return found
+    settings = spec.settings
+    gained = combine("energy_ev", [(1, inputs["in_place"].record), (-1, inputs["bare"].record)])
+    if gained > -settings["lower_by_ev"]:
+        return Outcome("absent", f"the slab in the pose is {gained:+.3f} eV from the bare one: no lower reference")
+    start = found[found.get_tags() == 0]
+    outcome = _relax(start, settings["level"], settings, folder)
+    outcome.status, outcome.reason = became(start, outcome.structures[0])
     return outcome
 
 

@@ -26,8 +26,10 @@ Terms = list[tuple[float, Record]]
 STARTS = ("bound", "desorbed", "dissociated", "rearranged", "surface changed", "unconverged", "without SCF")
 #: A slab or molecule that is lower in the pose than alone by more than this was not at its minimum alone; eV.
 SETTLED = 0.03
-#: What `geometry_flag` says of it.
+#: What `geometry_flag` says of it, where no better reference was found.
 REFERENCE = "reference"
+#: Role of the slab relaxed from where the lowest pose has it, which is the reference where it is lower than the bare one.
+RESETTLED = "slab from the pose"
 #: What holds the lowest pose.
 HELD_BY = ("hydrogen_bonds", "bonds_to_slab", "metal_contacts", "nearest_contact_angstrom")
 #: Missed gates of a geometry that mean "unconverged".
@@ -81,7 +83,8 @@ class Adsorption(Observable):
         "rank_correlation: between the order of the kept poses by the filter and at the final level; rank_relaxed: by the filter and after relaxation; rank_final: after "
         "relaxation and at the row's level. geometry_flag 'unrelaxed': energies at the filter's geometries, which bind "
         "less than relaxed ones by an unknown amount; 'superposition': e_ads of a local basis; 'reference': slab or molecule is lower in the pose "
-        "than alone, so that e_ads holds what it gained by going there (seen at levels where parts are computed, true of all). Flagged rows are no evidence for an order of surfaces."
+        "than alone, so that e_ads holds what it gained by going there (seen at levels where parts are computed, true of all). A slab that is lower by more than "
+        f"{SETTLED} eV there is relaxed from there without the molecule, and the lower of the two is the reference. Flagged rows are no evidence for an order of surfaces."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -111,8 +114,9 @@ class Adsorption(Observable):
         """
         model = planner.config.levels[level]
         if isinstance(model, GpawLevel) and model.density is not None:
-            specs, _ = self.energies(planner, settings, adsorbate, surface, model.density)
-            return {role: spec for role, spec in specs.items() if role != "ensemble"}
+            whole = self._specs(planner, settings, adsorbate, surface, model.density)
+            there, _ = self.energies(planner, settings, adsorbate, surface, model.density)
+            return {role: spec for role, spec in whole.items() if role in (*there, RESETTLED) and role != "ensemble"}
         specs, (lowest, place) = self.energies(planner, settings, adsorbate, surface, level)
         name = f"{adsorbate} on {surface}"
         if settings.modes and settings.geometry is not None:
@@ -128,6 +132,19 @@ class Adsorption(Observable):
                     specs[f"{which} with ghosts"] = planner.surface_energy(
                         lowest, level, place, f"{name}: {which} with ghosts", part=which, ghosts=True
                     )
+            if settings.geometry is not None:
+                label = f"{name}: {RESETTLED}"
+                settled = planner.settled_slab(
+                    (lowest, place),
+                    specs["slab"],
+                    specs["slab in place"],
+                    settings.geometry,
+                    settings.freeze_below,
+                    SETTLED,
+                    label,
+                )
+                functionals = _evaluated_on(level, planner, settings) or None
+                specs[RESETTLED] = planner.surface_energy(settled, level, 0, label, functionals=functionals)
         return specs
 
     def energies(
@@ -164,7 +181,7 @@ class Adsorption(Observable):
         return specs, (lowest, place)
 
     def row(self, entry: Entry, read: Read) -> Row:
-        records = {role: read(spec) for role, spec in entry.specs.items()}
+        records = _resettled({role: read(spec) for role, spec in entry.specs.items()})
         flags = ["" if entry.facts["relaxed"] else "unrelaxed", "superposition" if entry.facts["superposition"] else ""]
         row: Row = dict(entry.subject) | {"geometry_flag": " ".join(filter(None, flags))}
         if usable(records, "poses"):
@@ -206,9 +223,15 @@ class Adsorption(Observable):
         """A reference that a level's parts show to be unsettled is so for every level that uses these geometries."""
         rows = super().rows(entries, read)
         sunk = {(row["adsorbate"], row["surface"]) for row in rows if REFERENCE in row["geometry_flag"].split()}
+        others = {
+            (row["adsorbate"], row["surface"])
+            for entry, row in zip(entries, rows, strict=True)
+            if RESETTLED in entry.specs and _is_lower(read(entry.specs[RESETTLED]), read(entry.specs["slab"]))
+        }
         for entry, row in zip(entries, rows, strict=True):
-            flags = row["geometry_flag"].split()
-            if entry.facts["relaxed"] and (row["adsorbate"], row["surface"]) in sunk and REFERENCE not in flags:
+            flags, subject = row["geometry_flag"].split(), (row["adsorbate"], row["surface"])
+            unsettled = subject in sunk or (subject in others and RESETTLED not in entry.specs)
+            if entry.facts["relaxed"] and unsettled and REFERENCE not in flags:
                 row["geometry_flag"] = " ".join([*flags, REFERENCE])
         return rows
 
@@ -231,6 +254,27 @@ class Adsorption(Observable):
             for level in local
             if level not in settings.decompose
         ]
+
+
+def _resettled(records: Mapping[str, Record]) -> dict[str, Record]:
+    """Records of a row with the lower of the two bare slabs as its reference.
+
+    The other one is left out, unless it is wanted and not there (yet).
+    """
+    rest = {role: record for role, record in records.items() if role != RESETTLED}
+    if RESETTLED not in records or not records["slab"].usable:
+        return rest
+    found = records[RESETTLED]
+    if found.usable:
+        return rest | ({"slab": found} if _is_lower(found, records["slab"]) else {})
+    in_place = records.get("slab in place")
+    gained = in_place is not None and in_place.usable and combine("energy_ev", [(1, in_place), (-1, records["slab"])])
+    wanted = found.status != "absent" and gained is not False and gained < -SETTLED
+    return rest | ({RESETTLED: found} if wanted else {})
+
+
+def _is_lower(found: Record, slab: Record) -> bool:
+    return found.usable and slab.usable and combine("energy_ev", [(1, found), (-1, slab)]) < 0
 
 
 def _needed(records: Mapping[str, Record], energies: Any) -> dict[str, Record]:

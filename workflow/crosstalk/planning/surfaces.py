@@ -150,6 +150,28 @@ class SurfacePlanner(MoleculePlanner):
             "surface_relax", level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
         )
 
+    def settled_slab(
+        self,
+        pose: Structure,
+        bare: Spec,
+        in_place: Spec,
+        relax: m.Relaxation,
+        freeze_below: float,
+        lower_by_ev: float,
+        label: str,
+    ) -> Spec:
+        """The bare slab relaxed from where a pose has it, if that is lower; mostly it is not, and nothing is computed."""
+        settings = {**relax.model_dump(exclude={"level"}), "index": pose[1], "freeze_below": freeze_below}
+        settings["lower_by_ev"] = lower_by_ev
+        box = self._box_of(*pose).part(0)
+        level = self._level_on(relax.level, box)
+        memory = self._surface_cost(level, box)["memory_mb"]
+        inputs = {"geometry": pose[0], "bare": bare, "in_place": in_place}
+        label = f"{label} at {relax.level}"
+        spec = self.add("settled_slab", level, settings, inputs, label=label, cost_s=1.0, memory_mb=memory)
+        self.boxes[spec.key] = box
+        return spec
+
     def structure_of(self, energy: Spec) -> Structure:
         """The structure that an energy belongs to."""
         return self.specs[energy.inputs["geometry"]], energy.settings["index"]
@@ -162,6 +184,8 @@ class SurfacePlanner(MoleculePlanner):
             box = box.part(0 if asked["part"] == "slab" else 1)
         here = self._level_on(level, box)
         about = self._surface_cost(here, box, factor=1 + costs.FUNCTIONAL * len(asked.get("functionals") or ()))
+        if geometry.step == "settled_slab":
+            about["cost_s"] = 1.0  # mostly there is none
         return self.add("surface_energy", here, settings, {"geometry": geometry}, label=f"{label} at {level}", **about)
 
     def surface_modes(self, pose: Spec, search: Spec, level: str, index: int, label: str) -> Spec:
