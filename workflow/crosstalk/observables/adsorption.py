@@ -9,11 +9,23 @@ from pydantic import Field
 from crosstalk import beef
 from crosstalk.config.models import GpawLevel, Model, Relaxation
 from crosstalk.errors import nearest
-from crosstalk.observables.base import CLOSING, ENSEMBLE, PROFILES, Entry, Observable, Read, Row, close, usable
-from crosstalk.quantities import combine, combine_lists
-from crosstalk.ranking import LEAST_RANKED, rank_correlation
-from crosstalk.record import USABLE, Record
-from crosstalk.structures.pose_ensembles import RESOLUTION_EV
+from crosstalk.observables.adsorption_rows import (
+    RESETTLED,
+    SETTLED,
+    counted,
+    end_of,
+    energy_of,
+    is_lower,
+    minima_of,
+    needed,
+    parts_of,
+    ranks_of,
+    resettled,
+    sank,
+    searched,
+    terms_of,
+)  # fmt: skip
+from crosstalk.observables.base import CLOSING, Entry, Observable, Read, Row, close, usable
 from crosstalk.thermochemistry import adsorption_correction
 
 if TYPE_CHECKING:
@@ -21,19 +33,10 @@ if TYPE_CHECKING:
     from crosstalk.planning.surfaces import Structure
     from crosstalk.spec import Spec
 
-Terms = list[tuple[float, Record]]
 #: Names of the numbers in quantity `starts_by_class`.
 STARTS = ("bound", "desorbed", "dissociated", "rearranged", "surface changed", "unconverged", "without SCF")
-#: A slab or molecule that is lower in the pose than alone by more than this was not at its minimum alone; eV.
-SETTLED = 0.03
-#: What `geometry_flag` says of it, where no better reference was found.
+#: What `geometry_flag` says of a part that is lower in the pose than alone, where no better reference was found.
 REFERENCE = "reference"
-#: Role of the slab relaxed from where the lowest pose has it, which is the reference where it is lower than the bare one.
-RESETTLED = "slab from the pose"
-#: What holds the lowest pose.
-HELD_BY = ("hydrogen_bonds", "bonds_to_slab", "metal_contacts", "nearest_contact_angstrom")
-#: Missed gates of a geometry that mean "unconverged".
-UNCONVERGED = ("geometry_converged", "filter_converged")
 
 
 class Settings(Model):
@@ -181,41 +184,41 @@ class Adsorption(Observable):
         return specs, (lowest, place)
 
     def row(self, entry: Entry, read: Read) -> Row:
-        records = _resettled({role: read(spec) for role, spec in entry.specs.items()})
+        records = resettled({role: read(spec) for role, spec in entry.specs.items()})
         flags = ["" if entry.facts["relaxed"] else "unrelaxed", "superposition" if entry.facts["superposition"] else ""]
         row: Row = dict(entry.subject) | {"geometry_flag": " ".join(filter(None, flags))}
         if usable(records, "poses"):
             row |= {c: records["poses"].quantities.get(c) for c in ("n_starts", "n_atoms", "image_gap_angstrom")}
             row |= {c: entry.facts[c] for c in ("n_atoms",) if c in entry.facts}
-            row["starts"] = _counted(STARTS, records["poses"].quantities.get("starts_by_class", []))
-            row["search"] = _searched(records["poses"].quantities)
+            row["starts"] = counted(STARTS, records["poses"].quantities.get("starts_by_class", []))
+            row["search"] = searched(records["poses"].quantities)
         roles = [role for role in records if role.startswith("pose ") and not role.endswith("geometry")]
         energies: dict[str, float] = {}
         if usable(records, "slab", "molecule"):
-            energies = {r: _energy(_terms(records, r), entry.facts) for r in roles if usable(records, r)}
-        ends = {role: _class(records, role) for role in roles}
+            energies = {r: energy_of(terms_of(records, r), entry.facts) for r in roles if usable(records, r)}
+        ends = {role: end_of(records, role) for role in roles}
         row["poses"] = ", ".join(f"{n} {end}" for end, n in Counter(filter(None, ends.values())).items())
         if not energies:
             row["class"] = ", ".join(sorted({end for end in ends.values() if end not in ("", "bound")}))
-            return close(row, self.columns, _needed(records, ()), "poses")
+            return close(row, self.columns, needed(records, ()), "poses")
         best = min(energies, key=lambda role: energies[role])
         row |= {"e_ads_ev": energies[best], "n_poses": len(energies), "class": ends[best]}
         if ends[best] == "bound" and energies[best] >= 0:
             row["class"] = "not bound"
         row |= {c: records[best].quantities.get(c) for c in ("height_angstrom", "adsorbate_charge_e")}
-        row |= _parts(records, best, energies[best], entry.facts) | _minima(records, energies[best])
-        row |= _ranks(records, energies)
-        if entry.facts["relaxed"] and _sank(row):
+        row |= parts_of(records, best, energies[best], entry.facts) | minima_of(records, energies[best])
+        row |= ranks_of(records, energies)
+        if entry.facts["relaxed"] and sank(row):
             row["geometry_flag"] = f"{row['geometry_flag']} {REFERENCE}".strip()
         if "modes" in records and records["modes"].usable:
             row["g_ads_ev"] = energies[best] + adsorption_correction(records["modes"].quantities)
         # Poses that do not exist are no failure as long as one does; those that failed are named; those not computed yet may be lower.
         lost = {
             role
-            for role, record in _needed(records, energies).items()
+            for role, record in needed(records, energies).items()
             if role.startswith("pose ") and not record.usable and record.status != "missing"
         }
-        row = close(row, self.columns, {r: its for r, its in _needed(records, energies).items() if r not in lost}, best)
+        row = close(row, self.columns, {r: its for r, its in needed(records, energies).items() if r not in lost}, best)
         row["reason"] = "; ".join(filter(None, [row["reason"], *(f"{r}: {records[r].status}" for r in sorted(lost))]))
         return row
 
@@ -226,7 +229,7 @@ class Adsorption(Observable):
         others = {
             (row["adsorbate"], row["surface"])
             for entry, row in zip(entries, rows, strict=True)
-            if RESETTLED in entry.specs and _is_lower(read(entry.specs[RESETTLED]), read(entry.specs["slab"]))
+            if RESETTLED in entry.specs and is_lower(read(entry.specs[RESETTLED]), read(entry.specs["slab"]))
         }
         for entry, row in zip(entries, rows, strict=True):
             flags, subject = row["geometry_flag"].split(), (row["adsorbate"], row["surface"])
@@ -256,144 +259,10 @@ class Adsorption(Observable):
         ]
 
 
-def _resettled(records: Mapping[str, Record]) -> dict[str, Record]:
-    """Records of a row with the lower of the two bare slabs as its reference.
-
-    The other one is left out, unless it is wanted and not there (yet).
-    """
-    rest = {role: record for role, record in records.items() if role != RESETTLED}
-    if RESETTLED not in records or not records["slab"].usable:
-        return rest
-    found = records[RESETTLED]
-    if found.usable:
-        return rest | ({"slab": found} if _is_lower(found, records["slab"]) else {})
-    in_place = records.get("slab in place")
-    gained = in_place is not None and in_place.usable and combine("energy_ev", [(1, in_place), (-1, records["slab"])])
-    wanted = found.status != "absent" and gained is not False and gained < -SETTLED
-    return rest | ({RESETTLED: found} if wanted else {})
-
-
-def _is_lower(found: Record, slab: Record) -> bool:
-    return found.usable and slab.usable and combine("energy_ev", [(1, found), (-1, slab)]) < 0
-
-
-def _needed(records: Mapping[str, Record], energies: Any) -> dict[str, Record]:
-    """The records whose status is the row's: without the poses that do not exist, as long as one does."""
-    return {r: record for r, record in records.items() if record.status != "absent" or not energies}
-
-
-def _terms(records: Mapping[str, Record], role: str) -> Terms:
-    return [(1, records[role]), (-1, records["slab"]), (-1, records["molecule"])]
-
-
 def _evaluated_on(density: str, planner: "Planner", settings: Settings) -> list[str]:
     """Functionals of the levels that are evaluated on the density of a level."""
     models = (planner.config.levels[level] for level in settings.levels)
     return [model.functional for model in models if isinstance(model, GpawLevel) and model.density == density]
-
-
-def _energy(terms: Terms, facts: Mapping[str, Any]) -> float:
-    """The difference of energies, of the level's own functional or of one that is evaluated on its density."""
-    if "functional" in facts:
-        return combine_lists("functional_energies_ev", terms)[facts["functional"]]
-    return combine("energy_ev", terms)
-
-
-def _parts(records: Mapping[str, Record], best: str, e_ads: float, facts: Mapping[str, Any]) -> Row:
-    """What the adsorption energy of the lowest pose is made of, and what its ensemble is."""
-    terms, row = _terms(records, best), Row()
-    if "functional" not in facts and all("dispersion_ev" in record.quantities for _, record in terms):
-        row["e_disp_ev"] = combine("dispersion_ev", terms)
-        row["e_electronic_ev"] = e_ads - row["e_disp_ev"]
-    if facts["ensemble"] and all("ensemble_contributions_ev" in record.quantities for _, record in terms):
-        contributions = combine_lists("ensemble_contributions_ev", terms)
-        row["e_ads_spread_ev"] = beef.spread(contributions)
-        row[ENSEMBLE] = {"e_ads_ev": contributions}
-    in_place = ("slab in place", "molecule in place")
-    if all(role in records for role in in_place) and usable(records, *in_place):
-        slab, molecule = (records[role] for role in in_place)
-        row["interaction_ev"] = combine("energy_ev", [(1, records[best]), (-1, slab), (-1, molecule)])
-        row["deformation_slab_ev"] = combine("energy_ev", [(1, slab), (-1, records["slab"])])
-        row |= _density(records[best], slab, molecule)
-        row["deformation_molecule_ev"] = combine("energy_ev", [(1, molecule), (-1, records["molecule"])])
-        ghosts = ("slab with ghosts", "molecule with ghosts")
-        if all(role in records for role in ghosts) and usable(records, *ghosts):
-            corrections = [(-1.0, records[role]) for role in ghosts]
-            row["counterpoise_ev"] = combine("energy_ev", [(1, slab), (1, molecule), *corrections])
-    return row
-
-
-def _sank(row: Row) -> bool:
-    """Whether a part costs less than nothing to bring where it is in the pose."""
-    costs = (row.get("deformation_slab_ev"), row.get("deformation_molecule_ev"))
-    return any(cost is not None and cost < -SETTLED for cost in costs)
-
-
-def _density(pose: Record, slab: Record, molecule: Record) -> Row:
-    """How the density along the normal changes when slab and molecule, as they are in the pose, meet."""
-    name = "profile_electrons_per_angstrom"
-    if any(name not in record.quantities for record in (pose, slab, molecule)):
-        return {}
-    wanted = ("profile_heights_angstrom", "slab_extent_angstrom", "adsorbate_extent_angstrom")
-    change = combine_lists(name, [(1, pose), (-1, slab), (-1, molecule)])
-    return {PROFILES: {key: pose.quantities[key] for key in wanted} | {name: change}}
-
-
-def _minima(records: Mapping[str, Record], e_ads: float) -> Row:
-    """The distinct minima: their energies with the starts that found them, and the average over them."""
-    if "ensemble" not in records or not records["ensemble"].usable:
-        return {}
-    quantities = records["ensemble"].quantities
-    energies = [e_ads + relative for relative in quantities["relative_energies_ev"]]
-    average = sum(w * e for w, e in zip(quantities["weights"], energies, strict=True))
-    found = quantities.get("found_by", [None] * len(energies))
-    texts = [f"{e:.3f}" + (f" ({n} starts)" if n is not None else "") for e, n in zip(energies, found, strict=True)]
-    return {
-        "e_ads_average_ev": average,
-        "minima": "; ".join(texts),
-        "rank_correlation": quantities.get("rank_correlation"),
-        **{name: quantities[name][0] for name in HELD_BY if name in quantities},
-    }
-
-
-def _ranks(records: Mapping[str, Record], energies: Mapping[str, float]) -> Row:
-    """How well each stage of the funnel foretold the next one's order; `energies` by pose."""
-    filtered = records["poses"].quantities.get("pose_energies_ev", [])
-    relaxed = {
-        role: records[f"{role} geometry"].quantities["energy_ev"]
-        for role in energies
-        if f"{role} geometry" in records and records[f"{role} geometry"].usable
-    }
-    if len(relaxed) < LEAST_RANKED:
-        return {}
-    first = [filtered[int(role.split()[-1]) - 1] for role in relaxed] if filtered else None
-    after = list(relaxed.values())
-    found: Row = {"rank_final": rank_correlation(after, [energies[role] for role in relaxed])}
-    return found | ({"rank_relaxed": rank_correlation(first, after)} if first else {})
-
-
-def _class(records: Mapping[str, Record], role: str) -> str:
-    """How a pose ended: bound, unconverged, or the status of what failed; empty when it does not exist or is not known yet."""
-    geometry = records.get(f"{role} geometry", records["poses"])
-    told = next((record for record in (geometry, records[role]) if record.status not in USABLE), None)
-    if told is not None:
-        known = told.status not in ("absent", "blocked", "missing")
-        return told.status.replace("not_converged", "unconverged").replace("_", " ") if known else ""
-    return "unconverged" if any(gate.name in UNCONVERGED for gate in geometry.missed) else "bound"
-
-
-def _searched(quantities: Mapping[str, Any]) -> str:
-    """What the pose search knew when; starts are counted from 1. Empty for a record of before, or of starts that went unranked."""
-    if "discovery" not in quantities:
-        return ""
-    known, lowest = quantities["discovery"], quantities["lowest_after_ev"]
-    last = 1 + next(k for k, n in enumerate(known) if n == known[-1])
-    settled = 1 + next(k for k, energy in enumerate(lowest) if energy - lowest[-1] <= RESOLUTION_EV)
-    return f"{known[-1]} minima, the last at start {last}, the lowest at {settled}"
-
-
-def _counted(names: Sequence[str], numbers: Sequence[int]) -> str:
-    return ", ".join(f"{n} {name}" for name, n in zip(names, numbers, strict=False) if n)
 
 
 OBSERVABLE = Adsorption()
