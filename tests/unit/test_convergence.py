@@ -8,12 +8,12 @@ from crosstalk.plan import make
 from crosstalk.record import Outcome, Store
 from crosstalk.reporting import tables
 
-SCAN = {"cutoff_ev": [400, 500], "kpoint_spacing_per_angstrom": [0.5], "layers": [2, 3], "vacuum_angstrom": [14.0], "repeat": [[5, 5]], "wider": [[1, 0]]}  # fmt: skip
+SCAN = {"cutoff_ev": [500, 650], "kpoint_spacing_per_angstrom": [0.5], "layers": [2, 3], "vacuum_angstrom": [14.0], "repeat": [[5, 5]], "wider": [[1, 0]]}  # fmt: skip
 
 
 @pytest.fixture
 def plan(config_dir, edit):
-    edit("levels", "tiers.standard.observables.convergence", {"levels": ["pbe-d3/pw400"], **SCAN})
+    edit("levels", "tiers.standard.observables.convergence", {"levels": ["pbe-d3/pw500"], **SCAN})
     edit("config", "campaigns.convergence.observables.convergence", {"adsorbates": ["EC"], "surfaces": ["graphite-basal-2"]})  # fmt: skip
     return make(load(config_dir), "convergence")
 
@@ -21,7 +21,7 @@ def plan(config_dir, edit):
 def test_each_setting_is_varied_alone(plan):
     entries = plan.table("convergence")
     assert [(e.subject["setting"], e.subject["value"]) for e in entries] == [
-        ("campaign", ""), ("cutoff_ev", "400"), ("cutoff_ev", "500"), ("kpoint_spacing_per_angstrom", "0.5"), ("layers", "2"), ("layers", "3"),
+        ("campaign", ""), ("cutoff_ev", "500"), ("cutoff_ev", "650"), ("kpoint_spacing_per_angstrom", "0.5"), ("layers", "2"), ("layers", "3"),
         ("repeat", "5x5"), ("repeat", "5x4"), ("vacuum_angstrom", "14"),
     ]  # fmt: skip
     here = entries[0].specs
@@ -53,7 +53,7 @@ def test_another_model_of_a_surface_is_relaxed_as_the_surface_itself(config_dir,
     edit(
         "levels",
         "tiers.standard.observables.convergence",
-        {"levels": ["pbe-d3/pw400"], "layers": [3], "wider": [[1, 0]]},
+        {"levels": ["pbe-d3/pw500"], "layers": [3], "wider": [[1, 0]]},
     )
     edit("config", "campaigns.convergence.observables.convergence", {"adsorbates": ["EC"], "surfaces": ["quartz-siloxane-2"]})  # fmt: skip
     made = make(load(config_dir), "convergence")
@@ -65,7 +65,7 @@ def test_another_model_of_a_surface_is_relaxed_as_the_surface_itself(config_dir,
 def test_a_scan_without_adsorption_energies_is_refused_at_the_door(config_dir, edit):
     from crosstalk.errors import ConfigError
 
-    edit("levels", "tiers.accurate.observables.convergence", {"levels": ["pbe-d3/pw400"], "cutoff_ev": [500]})
+    edit("levels", "tiers.accurate.observables.convergence", {"levels": ["pbe-d3/pw500"], "cutoff_ev": [650]})
     edit("levels", "tiers.accurate.observables.adsorption", None)
     edit("config", "campaigns.convergence.tier", "accurate")
     with pytest.raises(ConfigError, match="no settings for adsorption, whose results convergence varies"):
@@ -140,7 +140,7 @@ def test_what_the_settings_cost_is_said_in_a_sentence(plan):
 def test_a_scan_of_nothing_is_refused_at_the_door(config_dir, edit, scan, words):
     from crosstalk.errors import ConfigError
 
-    edit("levels", "tiers.standard.observables.convergence", {"levels": ["pbe-d3/pw400"], **scan})
+    edit("levels", "tiers.standard.observables.convergence", {"levels": ["pbe-d3/pw500"], **scan})
     with pytest.raises(ConfigError) as error:
         load(config_dir)
     assert all(word in str(error.value) for word in words)
