@@ -163,6 +163,22 @@ def test_beef_leaves_the_terms_of_its_ensemble_and_equal_atoms_share_alike(tmp_p
     assert found["adsorbate_charge_e"] == pytest.approx(0.0, abs=2e-3)
 
 
+def test_the_terms_of_the_ensemble_are_gpaws_own(tmp_path: Path) -> None:
+    from gpaw.xc.bee import BEEFEnsemble
+
+    from crosstalk.engines import gpaw_ensemble
+
+    level = LEVEL | {"kpoint_spacing_per_angstrom": None, "cutoff_ev": 250.0, "functional": "BEEF-vdW"}
+    calc = gpaw.calculator(two("LiF", 1.6), level, tmp_path, "default")
+    calc.get_potential_energy(two("LiF", 1.6))
+    theirs = BEEFEnsemble(calc)
+    one_by_one = np.concatenate([theirs.create_xc_contributions(kind) for kind in ("exch", "corr")])
+    found = gpaw_ensemble.contributions(calc)
+    assert found == pytest.approx(one_by_one, abs=2e-5)  # two codes of PBE correlation differ by some 1e-5 eV
+    assert calc.get_xc_difference(gpaw_ensemble.evaluated("BEEF-vdW")) == pytest.approx(0.0, abs=1e-6)
+    assert gpaw_ensemble.evaluated("RPBE") == "RPBE"
+
+
 def test_a_functional_on_anothers_density_is_near_its_own(tmp_path: Path) -> None:
     from crosstalk import beef
 

@@ -52,6 +52,7 @@ def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
     """
     from crosstalk import beef
     from crosstalk.engines import gpaw_analysis as analysis
+    from crosstalk.engines import gpaw_ensemble as ensemble
 
     whole = geometry(spec, inputs)
     if isinstance(whole, Outcome):
@@ -77,9 +78,11 @@ def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
     if is_pose(real):
         quantities["height_angstrom"] = height(real)
     if others := asked.get("functionals"):
-        quantities["functional_energies_ev"] = [energy + float(calc.get_xc_difference(name)) for name in others]
+        quantities["functional_energies_ev"] = [
+            energy + float(calc.get_xc_difference(ensemble.evaluated(name))) for name in others
+        ]
     if beef.FUNCTIONAL in (level["functional"], *(others or ())):
-        quantities["ensemble_contributions_ev"] = analysis.ensemble_contributions(calc)
+        quantities["ensemble_contributions_ev"] = ensemble.contributions(calc)
     if asked.get("charges") is not None and is_pose(real):
         quantities["adsorbate_charge_e"] = analysis.adsorbate_charge(calc)
     if asked.get("profiles"):

@@ -1,10 +1,9 @@
-"""What a converged GPAW calculation is asked for: levels against the vacuum, the BEEF-vdW ensemble, charge transfer."""
+"""What a converged GPAW calculation is asked for: levels against the vacuum, profiles, charge transfer."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crosstalk import beef
 from crosstalk.record import Gate
 
 if TYPE_CHECKING:
@@ -93,31 +92,6 @@ def profiles(calc: Any, atoms: "Atoms") -> dict[str, Any]:
     if (tags == 1).any():
         found["adsorbate_extent_angstrom"] = [z[tags == 1].min(), z[tags == 1].max()]
     return found
-
-
-# -- BEEF-vdW ----------------------------------------------------------------------------------------------------
-
-
-def ensemble_contributions(calc: Any) -> list[float]:
-    """Energies of the terms whose coefficients the ensemble of BEEF-vdW varies, at the converged density; (32), eV.
-
-    Thirty Legendre polynomials of exchange, then LDA and PBE correlation (Wellendorff et al., PRB 2012, 85, 235149). The density
-    may be another functional's.
-    """
-    from gpaw.xc.bee import BEEFEnsemble
-
-    class Named:
-        """The calculation, under the name of the functional whose terms are asked for."""
-
-        def get_xc_functional(self) -> str:
-            return beef.FUNCTIONAL
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(calc, name)
-
-    terms = BEEFEnsemble(Named())
-    found = [terms.create_xc_contributions(kind) for kind in ("exch", "corr")]
-    return [float(x) for x in np.concatenate(found)]
 
 
 # -- charge transfer ---------------------------------------------------------------------------------------------
