@@ -38,6 +38,18 @@ def test_an_insulator_takes_fewer_points_than_a_conductor(config_dir, edit):
     assert "k-points every 0.25 1/Å, of insulators every 0.5 1/Å" in words
 
 
+def test_a_crystal_is_a_conductor_unless_the_config_says_otherwise(config_dir, edit):
+    edit("levels", "levels.pbe-d3/pw800.kpoint_spacing_per_angstrom", 0.2)
+    edit("levels", "levels.pbe-d3/pw800.insulator_kpoint_spacing_per_angstrom", 0.5)
+    plan = make(load(config_dir), "lattices")
+    found = {e.subject["crystal"]: e.specs["bulk"].settings["level"] for e in plan.table("lattices")}
+    assert {name: level["kpoint_spacing_per_angstrom"] for name, level in found.items()} == {
+        "graphite-AB": 0.2, "silicon-diamond": 0.2, "alpha-quartz": 0.5, "beta-cristobalite": 0.5, "sio-ordered": 0.2
+    }  # fmt: skip
+    (layered,) = [e for e in plan.table("lattices") if "layer" in e.specs]
+    assert layered.specs["layer"].settings["level"] == layered.specs["bulk"].settings["level"], "energies alike"
+
+
 def test_a_metal_with_the_points_of_an_insulator_is_flagged(config_dir, edit, tmp_path):
     edit("levels", "levels.pbe-d3/pw400-k.insulator_kpoint_spacing_per_angstrom", 0.86)
     plan = planned(config_dir, edit, ["graphite-basal-1", "sio-lithiated-2"])

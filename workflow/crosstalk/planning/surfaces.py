@@ -38,14 +38,16 @@ class SurfacePlanner(MoleculePlanner):
             "symmetry_angstrom": crystal.symmetry_angstrom,
             "relax": relax.model_dump(exclude={"level"}),
         } | ({"layered": True} if crystal.layered else {})
-        about = self._crystal_cost(name, level, costs.CELL_STEPS)
-        return self.add("bulk_relax", level, settings, {}, label=f"{name} at {level}", **about)
+        here = self._level_on(level, crystal.conductor)
+        about = self._crystal_cost(name, here, costs.CELL_STEPS)
+        return self.add("bulk_relax", here, settings, {}, label=f"{name} at {level}", **about)
 
     def crystal_energy(self, bulk: Spec, name: str, level: str, part: str) -> Spec:
         """Energy of a relaxed crystal ("crystal"), or of one of its layers alone ("layer")."""
-        settings, about = {"index": 0, "part": part}, self._crystal_cost(name, level)
+        here = self._level_on(level, self.config.crystals[name].conductor)
+        settings, about = {"index": 0, "part": part}, self._crystal_cost(name, here)
         label = f"{name} at {level}: {part}"
-        return self.add("crystal_energy", level, settings, {"geometry": bulk}, label=label, **about)
+        return self.add("crystal_energy", here, settings, {"geometry": bulk}, label=label, **about)
 
     def _slab(self, name: str) -> Spec:
         """The relaxed primitive slab of a surface."""
@@ -55,7 +57,7 @@ class SurfacePlanner(MoleculePlanner):
         relax = tier.model_dump(exclude={"level", "instead"})
         box = self._box(name, (1, 1), 0)
         level = tier.level_of(self.varied.get(name, name), surface.groups)
-        level = self._level_on(level, box) if level else None
+        level = self._level_on(level, box.conductor) if level else None
         engine = self.config.levels[level].engine if level else "none"
         about: dict[str, Any] = (
             {"cost_s": 5.0, "memory_mb": 500} if engine == "xtb" else {"cost_s": 1.0, "memory_mb": 300}
@@ -144,7 +146,7 @@ class SurfacePlanner(MoleculePlanner):
     def surface_relax(self, poses: Spec, relax: m.Relaxation, index: int, freeze_below: float, label: str) -> Spec:
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
         box = self.boxes[poses.key].part(index)
-        level = self._level_on(relax.level, box)
+        level = self._level_on(relax.level, box.conductor)
         about = self._surface_cost(level, box, factor=costs.SURFACE_RELAXATION)
         return self.add(
             "surface_relax", level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
@@ -164,7 +166,7 @@ class SurfacePlanner(MoleculePlanner):
         settings = {**relax.model_dump(exclude={"level"}), "index": pose[1], "freeze_below": freeze_below}
         settings["lower_by_ev"] = lower_by_ev
         box = self._box_of(*pose).part(0)
-        level = self._level_on(relax.level, box)
+        level = self._level_on(relax.level, box.conductor)
         memory = self._surface_cost(level, box)["memory_mb"]
         inputs = {"geometry": pose[0], "bare": bare, "in_place": in_place}
         label = f"{label} at {relax.level}"
@@ -182,7 +184,7 @@ class SurfacePlanner(MoleculePlanner):
         box = self._box_of(geometry, index)
         if asked.get("part") is not None and not asked.get("ghosts"):
             box = box.part(0 if asked["part"] == "slab" else 1)
-        here = self._level_on(level, box)
+        here = self._level_on(level, box.conductor)
         about = self._surface_cost(here, box, factor=1 + costs.FUNCTIONAL * len(asked.get("functionals") or ()))
         if geometry.step == "settled_slab":
             about["cost_s"] = 1.0  # mostly there is none
@@ -191,7 +193,7 @@ class SurfacePlanner(MoleculePlanner):
     def surface_modes(self, pose: Spec, search: Spec, level: str, index: int, label: str) -> Spec:
         """Rigid-body motions of a pose; `search` holds the molecule alone."""
         box = self.boxes[search.key].part(2)
-        here = self._level_on(level, box)
+        here = self._level_on(level, box.conductor)
         about = self._surface_cost(here, box, factor=costs.MODES)
         inputs = {"geometry": pose, "molecule": search}
         return self.add("surface_modes", here, {"index": index}, inputs, label=f"{label} at {level}", **about)
@@ -201,14 +203,14 @@ class SurfacePlanner(MoleculePlanner):
         inputs = {"search 0": search} | {f"pose {k + 1}": energy for k, energy in enumerate(energies)}
         return self.add("pose_ensemble", None, {}, inputs, label=label, cost_s=1.0, memory_mb=300)
 
-    def _level_on(self, level: str, box: costs.Box) -> str:
-        """The level with the k-points that what stands in a box takes."""
+    def _level_on(self, level: str, conductor: bool) -> str:
+        """The level with the k-points that a conductor, or an insulator, takes."""
         model = self.config.levels[level]
         if not isinstance(model, m.GpawLevel) or model.insulator_kpoint_spacing_per_angstrom is None:
             return level
-        name = f"{level}, {'conductor' if box.conductor else 'insulator'}"
+        name = f"{level}, {'conductor' if conductor else 'insulator'}"
         if name not in self.config.levels:
-            self.config = replace(self.config, levels={**self.config.levels, name: model.on(box.conductor)})
+            self.config = replace(self.config, levels={**self.config.levels, name: model.on(conductor)})
         return name
 
     def _box_of(self, geometry: Spec, index: int) -> costs.Box:

@@ -62,7 +62,7 @@ class GpawLevel(LevelBase):
     )
     insulator_kpoint_spacing_per_angstrom: Positive | None = Field(
         None,
-        description="k-point spacing of surfaces that are no conductors (key `conductor`), 1/Angstrom; null: the same for all",
+        description="k-point spacing of surfaces and crystals that are no conductors (key `conductor`), 1/Angstrom; null: the same for all",
     )
     smearing_ev: Positive = Field(0.05, description="Fermi-Dirac width, eV")
     dipole_correction: bool = Field(True, description="dipole layer between the two sides of the slab")

@@ -136,6 +136,9 @@ class Crystal(Described):
     layered: bool = Field(
         False, description="True: layers along the first two cell vectors; their distance and binding are told too"
     )
+    conductor: bool = Field(
+        True, description="False: an insulator, for which a level's `insulator_kpoint_spacing_per_angstrom` will do"
+    )
     symmetry_angstrom: Positive = Field(
         0.01, description="how far positions in the file may be off its symmetry, Angstrom"
     )
