@@ -8,7 +8,7 @@ import pytest
 
 from crosstalk import cli, execute
 from crosstalk.config import load
-from crosstalk.costs import MEMORY_MARGIN, Experience, left
+from crosstalk.costs import MEMORY_MARGIN, Experience, left, teach
 from crosstalk.jobs import jobs, minutes
 from crosstalk.observables.base import observables
 from crosstalk.plan import make
@@ -120,6 +120,24 @@ def test_what_is_left_is_learned_from_what_finished_did_cost(plan, tmp_path):
     assert taught.seconds(specs[-1]) == pytest.approx(3 * specs[-1].cost_s)
     assert taught.memory_mb(specs[-1]) == pytest.approx(2 * MEMORY_MARGIN * specs[-1].memory_mb, abs=1)
     assert (taught.seconds(searches[0]), taught.memory_mb(searches[0])) == (searches[0].cost_s, searches[0].memory_mb)
+
+
+def test_a_published_campaign_teaches_the_cost_of_another(plan, tmp_path):
+    published, mine = Store(tmp_path / "published" / "other"), Store(tmp_path)
+    energies = [spec for spec in plan.specs.values() if spec.step == "molecule_energy"]
+    for spec in energies[1:]:
+        published.path(spec).parent.mkdir(parents=True, exist_ok=True)
+        spent = {"cpu_s": 5 * spec.cost_s, "peak_memory_mb": 2 * spec.memory_mb}
+        published.cost_path(spec).write_text(json.dumps(spent))
+    assert left(energies[:1], mine)[1] == energies[0].cost_s
+    teach(energies[1:], published, published.root)
+    assert left(energies[:1], mine)[1] == pytest.approx(5 * energies[0].cost_s, rel=1e-3)
+    for spec in energies:  # what the campaign's own ones did cost is believed first
+        mine.path(spec).parent.mkdir(parents=True, exist_ok=True)
+        mine.cost_path(spec).write_text(json.dumps({"cpu_s": 3 * spec.cost_s}))
+    own = Experience.of(energies, mine)
+    assert own.seconds(energies[0]) == pytest.approx(3 * energies[0].cost_s, rel=1e-3)
+    assert own.memory_mb(energies[0]) == pytest.approx(2 * MEMORY_MARGIN * energies[0].memory_mb, rel=1e-2)
 
 
 def test_the_plan_foretells_what_the_published_campaign_did_cost():

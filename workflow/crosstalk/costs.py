@@ -1,13 +1,15 @@
 """What a calculation is expected to cost: CPU seconds (all cores together) and memory. Never part of an identity.
 
 Fitted to runs on two cores of a 2025 server processor; right within a factor of two for molecules of 5 to 20 atoms.
-What finished calculations of a plan did cost corrects the rest (`left`).
+What finished calculations of a plan did cost corrects the rest (`left`), and published campaigns teach others (`teach`).
 """
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Finished calculations of a step, expected to take this long in all, that are enough to learn from.
 ENOUGH, ENOUGH_S = 3, 60.0
+#: File of a published campaign that holds what its costs teach.
+LESSONS = "experience.json"
 #: Memory is asked for as this share of like calculations would have needed, times a margin, and no less than a process takes.
 #: The others are tried again with half as much more.
 MOST = 0.75
@@ -38,21 +42,14 @@ class Experience:
 
     @classmethod
     def of(cls, specs: Iterable["Spec"], store: "Store") -> "Experience":
-        """From the sidecars of finished calculations; kinds without enough of them are left out."""
-        costs: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
-        peaks: dict[tuple[str, ...], list[float]] = defaultdict(list)
-        for spec in specs:
-            if not (spent := store.cost(spec)):
-                continue
-            for kind in _kinds(spec):
-                costs[kind].append((float(spent["cpu_s"]), spec.cost_s))
-                if spent.get("peak_memory_mb"):
-                    peaks[kind].append(spent["peak_memory_mb"] / spec.memory_mb)
-        sums = {kind: (len(its), *map(sum, zip(*its, strict=True))) for kind, its in costs.items()}
-        time = {kind: cost / hoped for kind, (n, cost, hoped) in sums.items() if n >= ENOUGH and hoped >= ENOUGH_S}
-        memory = {
-            kind: MEMORY_MARGIN * float(np.quantile(its, MOST)) for kind, its in peaks.items() if len(its) >= ENOUGH
-        }
+        """From the sidecars of finished calculations; of kinds without enough of them, from what published campaigns taught."""
+        time, memory = {}, {}
+        for lesson in [*_taught(store), *_lessons(specs, store)]:
+            kind = tuple(lesson["kind"])
+            if lesson.get("time"):
+                time[kind] = lesson["time"]
+            if lesson.get("memory"):
+                memory[kind] = lesson["memory"]
         return cls(time, memory)
 
     def seconds(self, spec: "Spec") -> float:
@@ -63,6 +60,43 @@ class Experience:
         """Memory that it should do with."""
         factor = next((self.memory[kind] for kind in _kinds(spec) if kind in self.memory), 1.0)
         return max(LEAST_MEMORY_MB, round(spec.memory_mb * factor))
+
+
+def teach(specs: Iterable["Spec"], store: "Store", folder: Path) -> None:
+    """Write down what the finished ones of these calculations teach about the cost of others, for campaigns of other subjects."""
+    text = json.dumps(sorted(_lessons(specs, store), key=lambda lesson: lesson["kind"]), indent=1)
+    (folder / LESSONS).write_text(f"{text}\n")
+
+
+def _lessons(specs: Iterable["Spec"], store: "Store") -> list[dict[str, Any]]:
+    """What each kind of calculation cost over what was expected; kinds without enough finished ones are left out."""
+    costs: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
+    peaks: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for spec in specs:
+        if not (spent := store.cost(spec)):
+            continue
+        for kind in _kinds(spec):
+            costs[kind].append((float(spent["cpu_s"]), spec.cost_s))
+            if spent.get("peak_memory_mb"):
+                peaks[kind].append(spent["peak_memory_mb"] / spec.memory_mb)
+    lessons = []
+    for kind, its in costs.items():
+        lesson: dict[str, Any] = {"kind": list(kind), "n": len(its)}
+        cost, hoped = map(sum, zip(*its, strict=True))
+        if len(its) >= ENOUGH and hoped >= ENOUGH_S:
+            lesson["time"] = round(cost / hoped, 4)
+        if len(peaks[kind]) >= ENOUGH:
+            lesson["memory"] = round(MEMORY_MARGIN * float(np.quantile(peaks[kind], MOST)), 4)
+        if len(lesson) > 2:
+            lessons.append(lesson)
+    return lessons
+
+
+def _taught(store: "Store") -> list[dict[str, Any]]:
+    """Lessons of the campaigns published beside a store, those of the most calculations last."""
+    files = sorted(store.root.glob(f"published/*/{LESSONS}"))
+    lessons = [lesson for file in files for lesson in json.loads(file.read_text())]
+    return sorted(lessons, key=lambda lesson: lesson["n"])
 
 
 def _kinds(spec: "Spec") -> list[tuple[str, ...]]:

@@ -3,13 +3,14 @@
 import shutil
 from pathlib import Path
 
+from crosstalk import costs
 from crosstalk.errors import MissingRecordError
 from crosstalk.plan import Plan
 from crosstalk.record import Store
 
 
 def publish(plan: Plan, store: Store, source: Path, target: Path, partial: bool = False) -> int:
-    """Copy tables, figures, summary, cost and database of `source`, and the records of the plan, to `target`; returns how many records.
+    """Copy tables, figures, summary, cost and database of `source`, and the records of the plan, to `target`, with what their cost teaches; returns how many records.
 
     What was there before is replaced, so that nothing stale stays. Raises MissingRecordError when the campaign is not finished;
     with `partial` what there is is published, and a later run takes it up.
@@ -35,4 +36,5 @@ def publish(plan: Plan, store: Store, source: Path, target: Path, partial: bool 
             if old.exists():
                 new.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(old, new)
+    costs.teach(plan.specs.values(), kept, target)
     return len(plan.specs) - len(missing)
