@@ -136,6 +136,30 @@ def test_lcao_relaxes_a_bent_molecule_on_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "relax.traj").exists()
 
 
+def test_atomic_orbitals_are_brought_to_plane_waves_as_by_gpaw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With k-points, and with an atom outside the cell; GPAW's own way goes over the grid."""
+    from gpaw.new.lcao.wave_functions import LCAOWaveFunctions
+
+    from crosstalk.engines import gpaw_start
+
+    by_grid, overlaps = gpaw_start.install(), []
+
+    def both(orbitals: Any, nbands: int, pw: Any) -> Any:
+        ours, theirs = gpaw_start.expanded(orbitals, nbands, pw), by_grid(orbitals, nbands, pw)
+        n = len(orbitals.C_nM.data)
+        for one, other in zip(ours.data[:n], theirs.data[:n], strict=True):
+            overlaps.append(abs(np.vdot(one, other)) / np.linalg.norm(one) / np.linalg.norm(other))
+        return ours
+
+    monkeypatch.setattr(LCAOWaveFunctions, "to_pw_expansion", both)
+    atoms = two("LiF", 1.6)
+    atoms.positions[0, 0] -= 3.0
+    calc = gpaw.calculator(atoms, LEVEL | {"kpoint_spacing_per_angstrom": 0.5}, tmp_path, "default")
+    calc.get_potential_energy(atoms)
+    assert len(overlaps) > 10
+    assert min(overlaps) > 1 - 1e-6
+
+
 # -- the ensemble, charges and ghosts on two atoms ------------------------------------------------------------------
 
 
