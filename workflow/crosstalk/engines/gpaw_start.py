@@ -35,7 +35,7 @@ def expanded(orbitals: Any, nbands: int, pw: Any) -> Any:
     mine = len(orbitals.C_nM.data)
     coefficients = atomic.empty(mine, orbitals.band_comm)
     ends = np.cumsum([0, *(sum(2 * function.l + 1 for function in its) for its in functions)])
-    for a, its in coefficients.items():
-        its[:] = orbitals.C_nM.data[:, ends[a] : ends[a + 1]]
+    for a, share in coefficients.items():
+        share[:] = orbitals.C_nM.data[:, ends[a] : ends[a + 1]]
     atomic.add_to(found[:mine], coefficients)
     return found
