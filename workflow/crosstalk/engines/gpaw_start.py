@@ -22,7 +22,7 @@ def install() -> Callable[..., Any]:
     def to_pw_expansion(self: Any, nbands: int, pw: Any) -> Any:
         return by_grid(self, nbands, pw) if self.ncomponents == 4 else expanded(self, nbands, pw)
 
-    LCAOWaveFunctions.to_pw_expansion = to_pw_expansion
+    LCAOWaveFunctions.to_pw_expansion = to_pw_expansion  # type: ignore[method-assign]
     return by_grid
 
 
