@@ -160,6 +160,41 @@ def test_atomic_orbitals_are_brought_to_plane_waves_as_by_gpaw(tmp_path: Path, m
     assert min(overlaps) > 1 - 1e-6
 
 
+def test_sums_over_atomic_functions_are_gpaws_own() -> None:
+    """Of one array of plane waves: functions of every angular momentum, atoms that moved, phases kept and made anew."""
+    from gpaw.core import PWDesc
+    from gpaw.core.pwacf import PWLFC
+    from gpaw.spline import Spline
+
+    from crosstalk.engines import gpaw_sums
+
+    theirs, random = gpaw_sums.install(), np.random.default_rng(0)
+    functions = [
+        Spline.from_data(order, 2.0, np.exp(-(np.linspace(0, 2, 50) ** 2) * (order + 1)) - np.exp(-4))
+        for order in range(4)
+    ]
+    waves = PWDesc(cell=[5.0, 6.0, 7.0], ecut=4.0, dtype=float)
+    collection = waves.atom_centered_functions([functions[:2], functions, functions[:2]], random.uniform(-1, 2, (3, 3)))
+    for places in range(2):
+        for _ in range(3):
+            coefficients, ours, other = collection.empty(), waves.zeros(), waves.zeros()
+            for its in coefficients.values():
+                its[:] = random.normal(size=its.shape)
+            collection.add_to(ours, coefficients)
+            theirs["add"](collection._lfc, other.data, coefficients, q=0)
+            assert np.abs(ours.data - other.data).max() < 1e-12 * np.abs(other.data).max()
+            total = collection.empty()
+            theirs["integrate"](collection._lfc, other.data, total, q=0)
+            for a, its in collection.integrate(other).items():
+                assert its == pytest.approx(total[a], abs=1e-12 * np.abs(total.data).max())
+            slopes = {a: np.zeros((*its.shape, 3)) for a, its in total.items()}
+            theirs["derivative"](collection._lfc, other.data, slopes, q=0)
+            for a, its in collection.derivative(other).items():
+                assert pytest.approx(slopes[a], abs=1e-12 * max(np.abs(one).max() for one in slopes.values())) == its.T
+        collection.move(random.uniform(0, 1, (3, 3)) + places, collection.atomdist)
+    assert PWLFC.add is not theirs["add"]
+
+
 # -- the ensemble, charges and ghosts on two atoms ------------------------------------------------------------------
 
 

@@ -171,9 +171,10 @@ def calculator(
     from gpaw.dft import Parameters
     from gpaw.new.ase_interface import GPAW
 
-    from crosstalk.engines import gpaw_start
+    from crosstalk.engines import gpaw_start, gpaw_sums
 
     gpaw_start.install()
+    gpaw_sums.install()
     text = folder / ("gpaw.txt" if rung == "default" else f"gpaw.{rung}.txt")
     chosen = parameters(atoms, level, rung, symmetry, ghosts)
     if rung != "more_smearing":
