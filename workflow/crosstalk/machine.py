@@ -1,10 +1,12 @@
-"""What a process tells the C libraries under it, before they are loaded. Imports nothing that loads one."""
+"""What a process tells the C libraries under it, before they are loaded. Importing it loads none."""
 
 import os
 from pathlib import Path
 
 #: Instructions that OpenBLAS's Haswell kernels use.
 _NEEDED = {"avx2", "fma"}
+#: What tells OpenBLAS which kernels to take, and what says that we did.
+_KERNELS, _OURS = "OPENBLAS_CORETYPE", "CROSSTALK_CHOSE_CORETYPE"
 
 
 def prepare() -> None:
@@ -12,12 +14,18 @@ def prepare() -> None:
     matrix kernels that fit the processor. To be called before numpy is imported; what the user has set stays.
 
     PySCF's wheel brings an OpenBLAS of 2018, which takes newer processors for one without vector units of any use: a
-    matrix product then runs at less than half its speed, and nearly all of an SCF is matrix products.
+    matrix product then runs at less than half its speed, and nearly all of an SCF is matrix products. The newer ones of
+    NumPy and SciPy choose better by themselves, and so are loaded before that one is told what to take.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    if instructions() >= _NEEDED:
-        os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+    if os.environ.pop(_OURS, None):  # from a process that started this one, not from the user
+        os.environ.pop(_KERNELS, None)
+    if _KERNELS not in os.environ and instructions() >= _NEEDED:
+        import numpy  # noqa: F401
+        import scipy.linalg  # noqa: F401
+
+        os.environ[_KERNELS], os.environ[_OURS] = "Haswell", "1"
 
 
 def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
