@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crosstalk.engines.continuum import CAVITY_MB
+from crosstalk.engines.gpaw_sums import KEPT_MB
 from crosstalk.spec import canonical
 
 if TYPE_CHECKING:
@@ -243,6 +244,6 @@ def crystal_energy_s(cell: Sequence[Sequence[float]], n_atoms: int, level: Mappi
 
 
 def surface_memory_mb(box: Box, level: Mapping[str, Any]) -> int:
-    """Peak memory over all ranks."""
-    scale = ((level["cutoff_ev"] or 350) / 350) ** 1.5
-    return round(700 + 0.012 * box.n_atoms * box.area * box.height * scale)
+    """Peak memory over all ranks: orbitals and projectors, and the phases of the atoms that sums over atomic functions keep."""
+    work = box.n_atoms * box.area * box.height * ((level["cutoff_ev"] or 350) / 350) ** 1.5
+    return round(700 + 0.012 * work + min(KEPT_MB, 0.0027 * work))
