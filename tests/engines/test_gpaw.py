@@ -103,6 +103,33 @@ def test_a_molecule_alone_has_no_work_function(tmp_path: Path) -> None:
     assert set(outcome.quantities) == {"energy_ev", "dispersion_ev"}
 
 
+def test_spins_are_free_where_a_level_says_what_they_start_from(tmp_path: Path) -> None:
+    """A hydrogen atom has a spin, worth 0.9 eV with PBE; two far apart keep theirs, antiparallel from opposite sides."""
+
+    def atoms(symbols: str, *heights: float) -> Outcome:
+        box = Atoms(symbols, [(0, 0, height) for height in heights], cell=[5, 5, 13], pbc=(True, True, False), tags=0)
+        box.center()
+        level = light | ({"magnetic_moments": {"H": 1.0}, "opposite_sides": len(heights) > 1} if free else {})
+        return energy(box, tmp_path, **level)
+
+    light: dict[str, Any] = {
+        "kpoint_spacing_per_angstrom": None,
+        "energy_tolerance_ev": 1e-3,
+        "density_tolerance": 1e-3,
+    }
+    free = False
+    paired = atoms("H", 0).quantities
+    assert "magnetisation_mub" not in paired
+    free = True
+    one, two = atoms("H", 0).quantities, atoms("H2", 0, 4.0).quantities
+    assert one["magnetisation_mub"] == pytest.approx(1.0, abs=0.01)
+    assert one["absolute_magnetisation_mub"] == pytest.approx(1.0, abs=0.02)
+    assert 0.6 < paired["energy_ev"] - one["energy_ev"] < 1.2
+    assert two["magnetisation_mub"] == pytest.approx(0.0, abs=0.01)
+    assert 1.5 < two["absolute_magnetisation_mub"] < 2.0
+    assert two["energy_ev"] == pytest.approx(2 * one["energy_ev"], abs=0.15)
+
+
 def test_energies_do_not_wave_with_the_place_on_the_grid(tmp_path: Path) -> None:
     found = []
     for place in (0.0, 0.05, 0.1):

@@ -216,15 +216,22 @@ NONLOCAL_SURFACE = 2.8
 FUNCTIONAL = 0.8
 
 
+#: Time and memory of two spins over those of paired electrons; a moment takes more iterations to settle.
+SPINS, SPINS_MEMORY = 2.5, 1.6
+
+
 def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
     """CPU seconds of one periodic SCF."""
     work = box.area * box.height / 1800 * (12 + box.n_atoms) * kpoints_work(box, level)
     work *= NONLOCAL_SURFACE if level["functional"].endswith("vdW") else 1.0
+    work *= SPINS if level.get("magnetic_moments") else 1.0
     return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
 
 
-#: Time of a guided relaxation on a surface over that of one energy: 4 to 18 gradients in stand-ins (docs/decisions/relaxation.md).
-SURFACE_RELAXATION = 18.0
+#: Time of a guided relaxation over that of one energy, means of 58: of a slab from where it is built, and in a search of poses of the
+#: bare slab (which is relaxed already), of the molecule alone (0.5 to 8) and of a pose (1 on graphite to 25 with hydrogen bonds).
+SLAB_RELAXATION = 9.0
+POSE_RELAXATION = (1.0, 2.5, 10.0)
 #: Gradients of the rigid-body motions of a pose, over one energy.
 MODES = 15.0
 #: Cells that a relaxation of a crystal goes through, those whose energies give the stress included.
@@ -246,4 +253,5 @@ def crystal_energy_s(cell: Sequence[Sequence[float]], n_atoms: int, level: Mappi
 def surface_memory_mb(box: Box, level: Mapping[str, Any]) -> int:
     """Peak memory over all ranks: orbitals and projectors, and the phases of the atoms that sums over atomic functions keep."""
     work = box.n_atoms * box.area * box.height * ((level["cutoff_ev"] or 350) / 350) ** 1.5
-    return round(700 + 0.012 * work + min(KEPT_MB, 0.0027 * work))
+    orbitals = 0.012 * work * (SPINS_MEMORY if level.get("magnetic_moments") else 1.0)
+    return round(700 + orbitals + min(KEPT_MB, 0.0027 * work))

@@ -146,6 +146,18 @@ QUANTITIES = _declare(
         decimals=5,
     ),
     Quantity("work_function_bottom_ev", "eV", "the same for the lower side", decimals=5),
+    Quantity(
+        "magnetisation_mub",
+        "Bohr magneton",
+        "integral of the spin density over the cell: electrons of one spin minus those of the other",
+        decimals=3,
+    ),
+    Quantity(
+        "absolute_magnetisation_mub",
+        "Bohr magneton",
+        "integral of the absolute spin density over the cell; above zero where opposite moments cancel in the sum",
+        decimals=3,
+    ),
     Quantity("vbm_ev", "eV", "highest occupied level relative to the vacuum of the upper side", decimals=5),
     Quantity("cbm_ev", "eV", "lowest unoccupied level relative to the vacuum of the upper side", decimals=5),
     Quantity(

@@ -28,6 +28,7 @@ def check(config: Config) -> list[str]:
         problems += part(config)
     if not problems:  # needs names that resolve
         problems += _elements(config)
+        problems += _unpaired(config)
     return problems
 
 
@@ -211,7 +212,7 @@ def _elements(config: Config) -> Iterator[str]:
             observable = observables()[table]
             settings: Any = observable.section.model_validate(tier.observables[table])
             wanted = {key: resolve(getattr(config, kind), section[key]) for key, kind in observable.subjects.items()}
-            levels = {level: config.levels[level] for level in settings.levels}
+            levels = {level: config.levels[level] for level in (*settings.levels, *getattr(settings, "also", ()))}
             if "pyscf" in observable.engines and tier.geometry:
                 levels[tier.geometry.level] = config.levels[tier.geometry.level]
             if tier.slabs and "surfaces" in wanted:
@@ -226,3 +227,33 @@ def _elements(config: Config) -> Iterator[str]:
                             if line not in seen:
                                 seen.add(line)
                                 yield f"{line} in campaign '{name}'"
+
+
+def _unpaired(config: Config) -> Iterator[str]:
+    """An insulating surface with an odd number of electrons has a spin, which levels that pair all electrons cannot give it."""
+    for name, campaign in config.campaigns.items():
+        tier = config.tiers[campaign.tier]
+        for table, section, key in campaign.parts():
+            observable = observables()[table]
+            settings: Any = observable.section.model_validate(tier.observables[table])
+            for entry in resolve(config.surfaces, section["surfaces"]) if "surfaces" in observable.subjects else ():
+                surface = config.surfaces[entry]
+                electrons = slab_facts(config, surface)["electrons"]
+                if surface.conductor or electrons % 2 == 0:
+                    continue
+                levels = {level: config.levels[level] for level in _levels_on(entry, surface, settings, tier)}
+                if pairing := [
+                    n for n, model in levels.items() if isinstance(model, m.GpawLevel) and not model.magnetic_moments
+                ]:
+                    yield (
+                        f"config.yaml: campaigns '{name}': observables.{key}: surface '{entry}' is no conductor, has an odd number of "
+                        f"electrons ({electrons}), and levels that pair them all: {', '.join(pairing)}; choose levels with "
+                        "magnetic_moments, or say that it is a metal (conductor: true)"
+                    )
+
+
+def _levels_on(name: str, surface: m.Surface, settings: Any, tier: m.Tier) -> list[str]:
+    """The levels that a surface is relaxed at and of its rows in a table."""
+    slab = tier.slabs.level_of(name, surface.groups) if tier.slabs else None
+    rows = settings.levels_of(name, surface.groups) if hasattr(settings, "levels_of") else settings.levels
+    return [*([slab] if slab else []), *rows]

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
+from ase.data import chemical_symbols
+
 from crosstalk.config.memo import remembered
 from crosstalk.config.models import AseLevel, FakeLevel, GpawLevel, Level, PyscfLevel, XtbLevel
 from crosstalk.errors import nearest
@@ -40,6 +42,14 @@ def gpaw_problems(level: GpawLevel) -> Iterator[str]:
         yield f"key 'basis': unknown LCAO basis '{level.basis}'; allowed: dzp{nearest(level.basis or '', ['dzp', 'szp', 'dz', 'sz'])}"
     if level.dispersion is not None and level.functional in ("LDA", "BEEF-vdW", "PBEsol"):
         yield f"key 'dispersion': {level.dispersion} is not used with {level.functional}; allowed: null"
+    if level.magnetic_moments is not None:
+        for element in level.magnetic_moments:
+            if element not in chemical_symbols[1:]:
+                yield f"key 'magnetic_moments': unknown element '{element}'{nearest(element, chemical_symbols[1:])}"
+        if not any(level.magnetic_moments.values()):
+            yield "key 'magnetic_moments': all are zero, from where no moment grows: give one that is not, or null"
+        if level.functional == "BEEF-vdW":
+            yield "key 'magnetic_moments': the ensemble of BEEF-vdW is for paired electrons only; allowed: null"
 
 
 def ase_problems(level: AseLevel) -> Iterator[str]:

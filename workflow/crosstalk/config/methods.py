@@ -40,7 +40,7 @@ def _density_fits(where: str, level: m.GpawLevel, config: Config) -> Iterator[st
     else:
         free = {"functional", "dispersion", "density"}
         mine, theirs = level.identity(), other.identity()
-        unlike = sorted(key for key in mine.keys() - free if mine[key] != theirs[key])
+        unlike = sorted(key for key in (mine.keys() | theirs.keys()) - free if mine.get(key) != theirs.get(key))
         if unlike:
             yield f"{where}: '{level.density}' differs in {', '.join(unlike)}; it may in functional and dispersion only"
         if level.dispersion is not None:
@@ -73,6 +73,11 @@ def check_tiers(config: Config) -> Iterator[str]:
             if settings is None:
                 continue
             parts += [(f"observables.{key}.levels", level, observables()[key].engines) for level in settings.levels]
+            if further := getattr(settings, "also", {}):
+                parts += [(f"observables.{key}.levels", level, observables()[key].engines) for level in further]
+                for level, wanted in further.items():
+                    spelled = {f"{where}: observables.{key}.also.{level}": wanted}
+                    yield from select.unknown(config.surfaces, spelled, "surface")
             for partner in {p for names in getattr(settings, "partners", {}).values() for p in names}:
                 if partner not in config.species:
                     yield unknown(f"{where}: observables.{key}.partners", "species", partner, config.species)

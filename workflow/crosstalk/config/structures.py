@@ -51,7 +51,7 @@ def cut_settings(config: Config, surface: Surface) -> dict[str, Any]:
 
 
 def slab_facts(config: Config, surface: Surface) -> dict[str, Any]:
-    """problem (why it cannot be built, empty when it can), and of the primitive slab: elements, n_atoms, area_angstrom2,
+    """problem (why it cannot be built, empty when it can), and of the primitive slab: elements, electrons, n_atoms, area_angstrom2,
     thickness_angstrom, lateral (its two vectors in the plane, Angstrom). Of a surface that is cut from a relaxed crystal: with the lattice of that crystal's file."""
     from crosstalk.errors import CrosstalkError
 
@@ -74,7 +74,8 @@ def _build(settings: dict[str, Any]) -> dict[str, Any]:
         return {"problem": str(error)}
     facts = describe(atoms)
     lateral = atoms.cell.array[:2, :2].round(6).tolist()
-    return {"problem": "", "elements": sorted(set(atoms.symbols)), "lateral": lateral} | {
+    electrons = int(atoms.numbers.sum())
+    return {"problem": "", "elements": sorted(set(atoms.symbols)), "electrons": electrons, "lateral": lateral} | {
         key: float(facts[key]) for key in ("n_atoms", "area_angstrom2", "thickness_angstrom")
     }
 

@@ -70,6 +70,8 @@ def run(spec: Spec, inputs: Mapping[str, Input], folder: Path) -> Outcome:
             "inertia_amu_angstrom2": [10.0, 20.0, 30.0],
         }
     if spec.step == "surface_energy":
+        if (spec.settings.get("level") or {}).get("magnetic_moments"):
+            quantities |= {"magnetisation_mub": 0.0, "absolute_magnetisation_mub": random.uniform(0, 2)}
         others = spec.settings.get("functionals", [])
         if others:
             quantities["functional_energies_ev"] = [random.uniform(*RANGES[spec.step]["energy_ev"]) for _ in others]

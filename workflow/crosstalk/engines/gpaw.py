@@ -71,6 +71,10 @@ def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
         quantities["dispersion_ev"] = float(dispersion(level).get_potential_energy(real))
         quantities["energy_ev"] += quantities["dispersion_ev"]
     gates = [Gate("scf_converged", True, rungs[-1])]
+    if level.get("magnetic_moments"):
+        quantities |= analysis.magnetisation(calc)
+    else:
+        gates += analysis.unpaired(calc)
     if (real.get_tags() == 0).any():
         found, flat = analysis.levels(calc, real, level["dipole_correction"])
         quantities |= found
@@ -138,7 +142,20 @@ def parameters(
         chosen["poissonsolver"] = {"dipolelayer": "xy"}
     if ghosts:
         chosen["setups"] = dict.fromkeys(ghosts, "ghost")
+    if level.get("magnetic_moments"):
+        chosen["magmoms"] = start_moments(atoms, level, ghosts)
     return chosen
+
+
+def start_moments(atoms: "Atoms", level: Mapping[str, Any], ghosts: Sequence[int] = ()) -> list[float]:
+    """The moment (Bohr magnetons) that each atom starts with; with `opposite_sides` reversed below the middle of the slab."""
+    moments = np.array([level["magnetic_moments"].get(symbol, 0.0) for symbol in atoms.symbols])
+    moments[list(ghosts)] = 0.0
+    if level.get("opposite_sides"):
+        heights, slab = atoms.positions[:, 2], atoms.get_tags() == 0
+        among = heights[slab] if slab.any() else heights
+        moments[heights < (among.min() + among.max()) / 2] *= -1
+    return [float(moment) for moment in moments]
 
 
 def default_spacing(cutoff_ev: float) -> float:

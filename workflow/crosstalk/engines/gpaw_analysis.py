@@ -94,6 +94,27 @@ def profiles(calc: Any, atoms: "Atoms") -> dict[str, Any]:
     return found
 
 
+# -- spins -------------------------------------------------------------------------------------------------------
+
+
+def magnetisation(calc: Any) -> dict[str, float]:
+    """Integrals over the cell of the spin density and of its absolute value, Bohr magnetons.
+
+    The density is the smooth one with compensation charges: its integral is the true one, its absolute value is so outside the
+    atomic spheres and wherever the spin keeps its sign inside one.
+    """
+    found = calc.dft.densities().pseudo_densities().to_pbc_grid().gather(broadcast=True)
+    spin = found.data[0] - found.data[1]
+    cell = {"magnetisation_mub": spin.sum(), "absolute_magnetisation_mub": np.abs(spin).sum()}
+    return {name: float(total * found.desc.dv) for name, total in cell.items()}
+
+
+def unpaired(calc: Any) -> list[Gate]:
+    """A missed gate where an odd number of electrons was computed as if all were paired."""
+    electrons = round(float(calc.get_number_of_electrons()))
+    return [Gate("electrons_paired", False, electrons % 2, 0, "electrons")] if electrons % 2 else []
+
+
 # -- charge transfer ---------------------------------------------------------------------------------------------
 
 

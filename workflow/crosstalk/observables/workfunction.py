@@ -21,7 +21,14 @@ FEW = "a metal with the k-points of an insulator (key conductor)"
 
 class Settings(Model):
     levels: list[str] = Field(min_length=1, description="levels, each a row of its own")
+    also: dict[str, list[str]] = Field(
+        default_factory=dict, description="a further level -> the surfaces (names or groups) that get a row of it"
+    )
     profiles: bool = Field(False, description="the potential along the normal, drawn")
+
+    def levels_of(self, name: str, groups: Sequence[str]) -> list[str]:
+        """The levels of a surface's rows."""
+        return [*self.levels, *(level for level, wanted in self.also.items() if not {name, *groups}.isdisjoint(wanted))]
 
 
 class WorkFunction(Observable):
@@ -32,6 +39,7 @@ class WorkFunction(Observable):
     section = Settings
     columns = (
         "surface", "level", "work_function_ev", "work_function_bottom_ev", "vacuum_step_ev", "vbm_ev", "cbm_ev", "gap_ev", "work_function_flag",
+        "energy_ev", "magnetisation_mub", "absolute_magnetisation_mub",
         "sides", "n_atoms", "area_angstrom2", "oh_per_nm2", "vacuum_slope_ev_per_angstrom", "vacuum_slope_bottom_ev_per_angstrom", *CLOSING,
     )  # fmt: skip
     sign = (
@@ -44,7 +52,7 @@ class WorkFunction(Observable):
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
         for name in subjects["surfaces"]:
-            for level in settings.levels:
+            for level in settings.levels_of(name, planner.config.surfaces[name].groups):
                 slab = planner.slab(name)
                 specs = {
                     "slab": slab,
@@ -69,6 +77,7 @@ class WorkFunction(Observable):
             row |= {c: records["slab"].quantities.get(c) for c in ("n_atoms", "area_angstrom2", "oh_per_nm2")}
         if usable(records, "levels"):
             found = records["levels"].quantities
+            row |= {c: found.get(c) for c in ("energy_ev", "magnetisation_mub", "absolute_magnetisation_mub")}
             row |= _against_the_vacuum(found, entry.facts["conductor"])
             if entry.facts["fewer"] and not (entry.facts["conductor"] or row.get("work_function_flag")):
                 row["work_function_flag"] = FEW

@@ -63,7 +63,7 @@ class SurfacePlanner(MoleculePlanner):
             {"cost_s": 5.0, "memory_mb": 500} if engine == "xtb" else {"cost_s": 1.0, "memory_mb": 300}
         )
         if level and engine == "gpaw":
-            about = self._surface_cost(level, box, factor=costs.SURFACE_RELAXATION)
+            about = self._surface_cost(level, box, factor=costs.SLAB_RELAXATION)
         inputs = {}
         if (bulk := getattr(surface, "bulk", None)) is not None:
             assert self.tier.lattices is not None
@@ -147,7 +147,7 @@ class SurfacePlanner(MoleculePlanner):
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
         box = self.boxes[poses.key].part(index)
         level = self._level_on(relax.level, box.conductor)
-        about = self._surface_cost(level, box, factor=costs.SURFACE_RELAXATION)
+        about = self._surface_cost(level, box, factor=costs.POSE_RELAXATION[min(index, 2)])
         return self.add(
             "surface_relax", level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
         )

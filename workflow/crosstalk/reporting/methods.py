@@ -49,6 +49,14 @@ def methods(plan: Plan, campaign: m.Campaign) -> list[str]:
     return [*lines, ""]
 
 
+def _spins(level: m.GpawLevel) -> str:
+    """How a periodic level treats spins, in words; nothing where all electrons are paired."""
+    if not level.magnetic_moments:
+        return ""
+    moments = ", ".join(f"{element} {moment:g}" for element, moment in level.magnetic_moments.items())
+    return f"spin-polarised from moments of {moments}" + (", sides antiparallel" if level.opposite_sides else "")
+
+
 def describe(level: Any) -> str:
     """A level's settings in words."""
     if isinstance(level, m.PyscfLevel):
@@ -70,6 +78,7 @@ def describe(level: Any) -> str:
             f"k-points every {kpoints:g} 1/Å" if kpoints else "Gamma point",
             f"of insulators every {fewer:g} 1/Å" if fewer else "",
             f"smearing {level.smearing_ev:g} eV",
+            _spins(level),
             "dipole correction" if level.dipole_correction else "no dipole correction",
         ]
     elif isinstance(level, m.XtbLevel):

@@ -65,6 +65,13 @@ class GpawLevel(LevelBase):
         description="k-point spacing of surfaces and crystals that are no conductors (key `conductor`), 1/Angstrom; null: the same for all",
     )
     smearing_ev: Positive = Field(0.05, description="Fermi-Dirac width, eV")
+    magnetic_moments: dict[str, float] | None = Field(
+        None,
+        description="moments that atoms start with, by element, Bohr magnetons (C: 0.3); the spins are free then. null: all electrons paired",
+    )
+    opposite_sides: bool = Field(
+        False, description="moments below the middle of a slab start the other way round: antiparallel sides"
+    )
     dipole_correction: bool = Field(True, description="dipole layer between the two sides of the slab")
     energy_tolerance_ev: Positive = Field(1e-4, description="SCF convergence of the energy per electron, eV")
     density_tolerance: Positive = Field(1e-4, description="SCF convergence of the density, electrons per electron")
@@ -76,12 +83,14 @@ class GpawLevel(LevelBase):
             raise ValueError("mode pw needs cutoff_ev")
         if self.mode == "lcao" and self.basis is None:
             raise ValueError("mode lcao needs basis")
+        if self.opposite_sides and not self.magnetic_moments:
+            raise ValueError("opposite_sides needs magnetic_moments")
         return self
 
     def identity(self) -> dict[str, Any]:
         found = super().identity()
-        for key in ("density", "insulator_kpoint_spacing_per_angstrom"):
-            if found[key] is None:  # most levels know nothing of it
+        for key in ("density", "insulator_kpoint_spacing_per_angstrom", "magnetic_moments", "opposite_sides"):
+            if not found[key]:  # most levels know nothing of it
                 del found[key]
         return found
 
