@@ -73,8 +73,6 @@ def surface_energy(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) ->
     gates = [Gate("scf_converged", True, rungs[-1])]
     if level.get("magnetic_moments"):
         quantities |= analysis.magnetisation(calc)
-    else:
-        gates += analysis.unpaired(calc)
     if (real.get_tags() == 0).any():
         found, flat = analysis.levels(calc, real, level["dipole_correction"])
         quantities |= found

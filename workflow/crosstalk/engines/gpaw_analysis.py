@@ -109,12 +109,6 @@ def magnetisation(calc: Any) -> dict[str, float]:
     return {name: float(total * found.desc.dv) for name, total in cell.items()}
 
 
-def unpaired(calc: Any) -> list[Gate]:
-    """A missed gate where an odd number of electrons was computed as if all were paired."""
-    electrons = round(float(calc.get_number_of_electrons()))
-    return [Gate("electrons_paired", False, electrons % 2, 0, "electrons")] if electrons % 2 else []
-
-
 # -- charge transfer ---------------------------------------------------------------------------------------------
 
 
