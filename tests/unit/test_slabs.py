@@ -1,5 +1,6 @@
 """Slabs: composition, bonds, caps and cells follow from the crystal, and the same settings give the same atoms."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,57 @@ def test_an_unknown_surface_is_answered_with_the_nearest_one(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["surface", "sio-hydrogenatd-1", "--config-dir", str(CONFIG)])
     assert "did you mean 'sio-hydrogenated-1'" in str(end.value)
+
+
+def bare(crystal: Atoms, miller: list[int], layers: int) -> Atoms:
+    caps = dict.fromkeys(sorted(set(crystal.symbols)), "bare")
+    return cleavage.cleaved_crystal(inlined(crystal), miller, layers, caps)
+
+
+def test_salts_and_metals_are_left_bare() -> None:
+    salt = bare(bulk("LiF", "rocksalt", a=4.03, cubic=True), [1, 0, 0], 3)
+    assert salt.get_chemical_formula() == "F3Li3" and np.ptp(salt.positions[:, 2]) == pytest.approx(4.03)
+    metal = bare(bulk("Al", cubic=True), [1, 1, 1], 4)
+    assert metal.get_chemical_formula() == "Al4" and np.ptp(metal.positions[:, 2]) == pytest.approx(
+        3 * 4.05 / np.sqrt(3)
+    )
+
+
+def test_a_carbonate_is_cut_between_its_ions() -> None:
+    from crosstalk.config.structures import _parse
+
+    crystal = _parse(CONFIG / "structures/lithium_carbonate.cif")  # its space group's symbol is none of ASE's
+    given = Atoms(crystal["symbols"], cell=crystal["cell"], positions=crystal["positions"], pbc=True)
+    assert given.get_chemical_formula() == "C4Li8O12" and np.linalg.norm(crystal["cell"][0]) == pytest.approx(
+        8.3593, abs=1e-3
+    )
+    for miller in ([0, 0, 1], [1, 1, 0]):
+        cut = bare(given, miller, 1)
+        i, j = neighbor_list("ij", cut, natural_cutoffs(cut, mult=slabs.BOND_FACTOR))
+        oxygens = [int((cut.numbers[j[i == carbon]] == 8).sum()) for carbon in np.flatnonzero(cut.numbers == 6)]
+        assert oxygens == [3] * len(oxygens) and len(oxygens)
+
+
+def test_a_polar_slab_is_refused() -> None:
+    with pytest.raises(CrosstalkError, match="polar slab"):
+        bare(bulk("LiF", "rocksalt", a=4.03, cubic=True), [1, 1, 1], 2)
+
+
+def test_what_is_bare_may_stand_beside_what_is_capped() -> None:
+    silicon = cleavage.cleaved_crystal(inlined(bulk("Si", cubic=True)), [1, 1, 1], 2, {"Si": "bare"})
+    assert set(silicon.symbols) == {"Si"}
+    mixed = cleavage.cleaved_crystal(inlined(CRISTOBALITE), [1, 1, 1], 1, {"Si": "OH", "O": "bare"})
+    assert mixed.symbols.count("H") == 1, "one side keeps its oxygen bare"
+
+
+def test_sites_that_are_occupied_in_part_are_refused(tmp_path: Path) -> None:
+    from crosstalk.config.structures import _parse
+
+    text = (CONFIG / "structures/silicon.cif").read_text()
+    text = text.replace("  _atom_site_fract_z\n", "  _atom_site_fract_z\n  _atom_site_occupancy\n")
+    half = re.sub(r"^(  Si\d .*)$", r"\1 0.5", text, flags=re.M)
+    (tmp_path / "half.cif").write_text(half)
+    (tmp_path / "full.cif").write_text(half.replace(" 0.5\n", " 1.0\n"))
+    assert len(_parse(tmp_path / "full.cif")["symbols"]) == 8
+    with pytest.raises(ValueError, match="partly occupied"):
+        _parse(tmp_path / "half.cif")

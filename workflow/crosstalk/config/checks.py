@@ -17,6 +17,7 @@ from crosstalk.config.statements import check_claims, check_references
 from crosstalk.config.structures import inline, layers_problem, slab_facts
 from crosstalk.errors import CrosstalkError, nearest
 from crosstalk.observables.base import observables
+from crosstalk.structures.cleavage import CAPS
 
 
 def check(config: Config) -> list[str]:
@@ -55,7 +56,7 @@ def _surfaces(config: Config) -> Iterator[str]:
             given = settings.get("crystal")
             elements = given["symbols"] if isinstance(given, dict) else []
             for element in set(elements) - set(surface.caps):
-                yield f"{where}: key 'caps': no cap for {element}; allowed: H, OH"
+                yield f"{where}: key 'caps': no cap for {element}; allowed: {', '.join(CAPS)}"
         boxed = [list(surface.repeat), surface.vacuum_angstrom, surface.relax_on]
         identities[name] = [settings, getattr(surface, "bulk", None), *boxed]
         readable = not any(isinstance(settings.get(key), str) for key in ("crystal", "structure"))

@@ -3,15 +3,23 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crosstalk.config.load import Config
 from crosstalk.config.memo import remembered
 from crosstalk.config.models import Crystal, Surface
 from crosstalk.spec import canonical
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 #: Cells that agree so well are the same, Angstrom.
 SAME_CELL = 1e-3
+#: What is left to one by a full site's occupancy; and what is said of others.
+FULL = 1e-3
+PARTLY = (
+    "it has partly occupied sites; an ordered model is needed (say which are occupied, in a larger cell if need be)"
+)
 
 
 def inline(config: Config, name: str) -> dict[str, Any]:
@@ -112,10 +120,33 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(remembered(f"structure {path.suffix} {digest}", lambda: _parse(path)))
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _atoms(path: Path) -> "Atoms":
+    """The one structure of a file. ASE knows space groups by a table of symbols; a CIF that it does not read pymatgen reads by its operations.
+
+    Raises ValueError for sites that are occupied in part: which of them are is left to the user.
+    """
     import ase.io
 
-    (atoms,) = ase.io.read(path, index=":")
+    try:
+        (atoms,) = ase.io.read(path, index=":")
+    except Exception:
+        if path.suffix.lower() != ".cif":
+            raise
+        from pymatgen.core import Structure
+        from pymatgen.io.ase import AseAtomsAdaptor
+
+        structure = Structure.from_file(path)
+        if not structure.is_ordered:
+            raise ValueError(PARTLY) from None
+        atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+    shares = [share for site in atoms.info.get("occupancy", {}).values() for share in site.values()]
+    if any(abs(share - 1) > FULL for share in shares):
+        raise ValueError(PARTLY)
+    return atoms
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    atoms = _atoms(path)
     return {
         "symbols": list(atoms.symbols),
         "positions": atoms.positions.round(6).tolist(),

@@ -1,4 +1,8 @@
-"""Crystals cleaved where it costs the fewest bonds, and the caps that saturate what was cut."""
+"""Crystals cleaved where it costs the fewest bonds, and the caps that saturate what was cut.
+
+Salts and metals are left bare. Of a crystal with a bare element covalent bonds are cut last (a carbonate stays whole), and a slab
+whose formal charges add up to a dipole is refused: its energy would grow with its thickness (Tasker, J. Phys. C 1979, 12, 4977).
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +16,14 @@ from ase.neighborlist import natural_cutoffs, neighbor_list
 from crosstalk.errors import CrosstalkError
 from crosstalk.structures import valence
 from crosstalk.structures.frame import ANGSTROM2_PER_NM2, BOND_FACTOR, VACUUM, area, finish, in_box
+from crosstalk.structures.molecules import COVALENT
 
 #: Atoms nearer in height than this are one plane, between which no cut is tried. Angstrom.
 SAME_PLANE = 0.05
+#: What a cut bond gets: hydrogen, a hydroxyl group, nothing.
+CAPS = ("H", "OH", "bare")
+#: A slab of formal charges with a larger dipole along its normal is polar; elementary charges times Angstrom in a cell.
+POLAR = 0.05
 #: Angle at the oxygen of a new hydroxyl group, degrees. As in silanols; a straight one would sit on a saddle point.
 HYDROXYL_ANGLE = 115.0
 #: Caps nearer than this to each other, or to an atom that does not carry them, touch: those of geminal silanols are built
@@ -27,17 +36,43 @@ def cleaved_crystal(crystal: Mapping[str, Any], miller: Sequence[int], layers: i
 
     crystal  symbols, cell (3, 3) and positions or scaled_positions (n, 3), of a glass too; `miller` refers to this cell
     layers   lattice planes: the slab holds that many primitive cells of the crystal (stoichiometric), and the caps
-    caps     element -> "H" or "OH": what saturates a cut bond of that element, along the bond
+    caps     element -> "H", "OH" or "bare": what saturates a cut bond of that element, along the bond
     """
     oriented = _oriented(crystal, miller)
     options = _cuts(oriented)
     if not options:
         raise CrosstalkError(f"the crystal has one atomic plane only along {list(miller)}: no cut was found")
+    if "bare" in caps.values():
+        options = _between_ions(oriented, options, uncharged=set(caps.values()) == {"bare"})
+        if not options:
+            raise CrosstalkError(
+                f"every cut along {list(miller)} that breaks no more covalent bonds than it must leaves a polar slab (a dipole of formal "
+                "charges along the normal): choose another plane, or build a reconstructed slab and give it as a file"
+            )
     for _, _, offset in options:
         found = _cut_out(_shifted(oriented, offset), layers, caps)
         if found is not None:
             return found
     raise CrosstalkError("caps of every cut come too close to each other: choose another plane or caps")
+
+
+def _between_ions(
+    oriented: Atoms, options: Sequence[tuple[int, float, float]], uncharged: bool
+) -> list[tuple[int, float, float]]:
+    """The cuts through the fewest covalent bonds, best first; `uncharged`: those whose slabs have no dipole of formal charges."""
+    from pymatgen.core import Composition
+
+    guesses = Composition(oriented.get_chemical_formula()).oxi_state_guesses()
+    charges = np.array([float(guesses[0][symbol]) if guesses else 0.0 for symbol in oriented.symbols])
+    is_covalent = np.array([symbol in COVALENT for symbol in oriented.symbols], dtype=bool)
+    found = []
+    for option in options:
+        moved = _shifted(oriented, option[2])
+        i, j, shifts = neighbor_list("ijS", moved, natural_cutoffs(moved, mult=BOND_FACTOR))
+        torn = int(np.abs(shifts[is_covalent[i] & is_covalent[j], 2]).sum()) // 2
+        found.append((torn, uncharged and abs(float(charges @ moved.positions[:, 2])) > POLAR, option))
+    least = min(torn for torn, _, _ in found)
+    return [option for torn, polar, option in found if torn == least and not polar]
 
 
 def _cut_out(oriented: Atoms, layers: int, caps: Mapping[str, str]) -> Atoms | None:
@@ -161,8 +196,10 @@ def _saturate(
     for atom, lost, vector in broken:
         symbol = atoms.symbols[atom]
         cap = caps.get(symbol)
-        if cap not in ("H", "OH"):
-            raise CrosstalkError(f"a cut bond of {symbol} needs a cap, H or OH; the surface names {cap!r}")
+        if cap not in CAPS:
+            raise CrosstalkError(f"a cut bond of {symbol} needs a cap, {', '.join(CAPS)}; the surface names {cap!r}")
+        if cap == "bare":
+            continue
         unit = vector / np.linalg.norm(vector)
         if cap == "OH":
             length = np.linalg.norm(vector) if lost == "O" else _bond_length(crystal, symbol, "O")
@@ -177,7 +214,7 @@ def _saturate(
     for oxygen, unit in hydrogens:
         capped += Atoms("H", [hydroxyl_hydrogen(capped, oxygen, unit)])
         carriers.append(oxygen)
-    return _parted(in_box(capped, VACUUM), carriers)
+    return _parted(in_box(capped, VACUUM), carriers) if carriers else in_box(capped, VACUUM)
 
 
 def _parted(capped: Atoms, carriers: Sequence[int]) -> Atoms | None:

@@ -10,6 +10,7 @@ from ase.data import atomic_masses, atomic_numbers
 
 from crosstalk.structures import valence
 from crosstalk.structures.frame import ANGSTROM2_PER_NM2, area
+from crosstalk.structures.molecules import COVALENT
 from crosstalk.structures.slabs import frozen
 from crosstalk.units import DENSITY_G_CM3
 
@@ -21,7 +22,10 @@ def description(atoms: Atoms, surface: Mapping[str, Any], freeze_below: float) -
     freeze_below  fraction of the thickness, from below, that is held fixed
     """
     body = atoms[atoms.get_tags() == 0]
-    bonds = valence.bonds_of(body)
+    metal = [symbol not in COVALENT for symbol in body.symbols]
+    bonds = [
+        bond for bond in valence.bonds_of(body) if not (metal[bond[0]] and metal[bond[1]])
+    ]  # of a salt those between its ions
     z = body.positions[:, 2]
     per_nm2 = ANGSTROM2_PER_NM2 / area(body)
     facts: dict[str, Any] = {

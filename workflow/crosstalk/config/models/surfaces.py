@@ -117,7 +117,9 @@ class CleavedCrystal(CutFromBulk):
         min_length=3, max_length=3, description="Miller indices of the surface, in the cell of the structure file"
     )
     layers: Count = Field(description="number of repeat units along the normal")
-    caps: dict[str, Literal["H", "OH"]] = Field(description="element -> group that saturates its cut bonds")
+    caps: dict[str, Literal["H", "OH", "bare"]] = Field(
+        description="element -> group that saturates its cut bonds; bare: nothing, as for salts and metals"
+    )
 
 
 class SlabFile(SurfaceBase):
