@@ -289,7 +289,7 @@ def test_a_guide_that_is_right_up_to_a_slope_leads_there_at_once():
         return energy + float(slope @ x), gradient + slope
 
     start = optimiser.Point(np.zeros(9), *surface(np.zeros(9)))
-    points = optimiser.descend(surface, guide, None, [start], curved, longest, 1e-3, 20)
+    points = optimiser.descend(surface, guide, lambda _: (None, curved), [start], longest, 1e-3, 20)
     assert len(points) <= 5
     assert points[-1].x == pytest.approx(-np.linalg.solve(curved, slope), abs=1e-3)
 
@@ -431,12 +431,50 @@ def test_out_of_steps_it_ends_at_its_lowest_point(tmp_path):
 def test_springs_guide_where_tight_binding_has_no_answer(monkeypatch):
     atoms, free = posed(), np.arange(10)
     monkeypatch.setattr(surface_guides, "_tight_binding", lambda *_: lambda x: (np.inf, np.zeros_like(x)))
-    guide, internal = surface_guides.guide(atoms, free, [])
-    assert internal.functions(atoms.positions.ravel())[0] == pytest.approx(0)  # lengths and strain count from here
+    guide = surface_guides.guide(atoms, free, [])
     x = atoms.positions.ravel() + np.random.default_rng(2).normal(scale=0.05, size=30)
     found, expected = guide(x), surface_guides.springs(atoms, free)(x)
     assert found[0] == expected[0] > 0
     assert np.array_equal(found[1], expected[1])
+
+
+def test_bonds_and_metric_are_those_of_the_place():
+    atoms, free = posed(), np.array([5, 8, 9])
+    place, x = surface_guides.place(atoms, free), atoms.positions[free].ravel()
+    (internal, hessian), (elsewhere, other) = place(x), place(x + np.tile([0, 0, 0.3], 3))
+    assert internal.functions(x)[0] == pytest.approx(0)  # lengths and strain count from here
+    assert elsewhere.functions(x + np.tile([0, 0, 0.3], 3))[0] == pytest.approx(0)
+    assert hessian.shape == other.shape == (9, 9) and np.abs(hessian - other).max() > 1e-3
+    assert np.linalg.eigvalsh(hessian).min() > 0 < np.linalg.eigvalsh(other).min()
+
+
+@pytest.mark.parametrize("start", [1.2, 0.8])
+def test_a_guide_keeps_atoms_apart(start):
+    """Nearer than any bond there is no answer, unless they began there."""
+    atoms = Atoms("CO", [[0, 0, 0], [0, 0, start]], cell=[8, 8, 8])
+    guide = surface_guides.by_springs(atoms, np.arange(2))
+    assert np.isfinite(guide(atoms.positions.ravel())[0])
+    assert guide(np.array([0, 0, 0, 0, 0, 0.7]))[0] == np.inf
+
+
+def test_a_point_far_above_teaches_nothing():
+    """After a collapse the next step is what it would have been without it, but shorter."""
+
+    def guide(x):
+        return 0.5 * float(x @ x), x
+
+    def surface(x):
+        seen.append(x.copy())
+        return (80.0, np.full(3, -500.0)) if len(seen) == 2 else (guide(x - 3.0)[0], x - 3.0)
+
+    seen: list[np.ndarray] = []
+    start = optimiser.Point(np.zeros(3), *surface(np.zeros(3)))
+    points = optimiser.descend(surface, guide, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 40)
+    assert points[1].energy == 80.0 and points[2].energy < points[0].energy
+    assert points[2].x / longest(points[2].x, points[2].x) == pytest.approx(
+        points[1].x / longest(points[1].x, points[1].x), abs=1e-6
+    )
+    assert points[-1].x == pytest.approx(3.0, abs=1e-2)
 
 
 def test_the_gradient_of_the_springs_guide_is_one_of_its_energy():

@@ -141,13 +141,11 @@ def relax(
     from ase.parallel import world
 
     from crosstalk.engines import surface_guides
-    from crosstalk.engines.surface_hessian import model_hessian
     from crosstalk.engines.surface_optimiser import Point, descend
     from crosstalk.structures import slabs
 
     held = slabs.frozen(atoms, freeze_below)
     free = np.setdiff1d(np.arange(len(atoms)), held)
-    coordinates = (3 * free[:, None] + np.arange(3)).ravel()
     moving = atoms.copy()
     moving.set_constraint(FixAtoms(held))
 
@@ -178,8 +176,8 @@ def relax(
     if left(points[-1].x, points[-1].gradient) > fmax and len(points) <= max_steps:
         known = [point.x for point in points]
         guide = surface_guides.guide(atoms, free, known) if guided else surface_guides.by_springs(atoms, free)
-        hessian = model_hessian(atoms)[np.ix_(coordinates, coordinates)]
-        points = descend(measure, *guide, points, hessian, left, fmax, max_steps + 1, allowed)
+        place = surface_guides.place(atoms, free)
+        points = descend(measure, guide, place, points, left, fmax, max_steps + 1, allowed)
     done = left(points[-1].x, points[-1].gradient) <= fmax
     last = points[-1] if done else min(points, key=lambda point: point.energy)
     final = _at(moving, free, last.x)

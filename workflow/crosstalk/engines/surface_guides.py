@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed
+from ase.data import covalent_radii
+from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from crosstalk.engines import surface_hessian
-from crosstalk.engines.surface_optimiser import Internal, Surface
+from crosstalk.engines.surface_optimiser import Internal, Place, Surface
 from crosstalk.structures import slabs
 
 LEVEL = {"method": "GFN1-xTB", "accuracy": 1.0, "electronic_temperature_k": 300.0}
@@ -22,13 +24,16 @@ WIDTH = 8.0
 LARGEST_REPEAT = 60
 #: Springs of at least this force constant belong to bonds and angles, eV/Angstrom^2.
 BOND = 1.0
+#: No two atoms come nearer than this share of the sum of their covalent radii (the shortest bonds, V=O and C=O, are at 0.72 and
+#: 0.80), or than NEARER times their nearest at the start.
+CLOSEST, NEARER = 0.65, 0.95
 #: How wrong the guide may be (standard deviations): pulls along a bond or an angle, eV/Angstrom, and the share by which all of
 #: a kind are too soft or too stiff.
 PULL, SHARE = 3.0, 0.3
 
 
-def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> tuple[Surface, Internal]:
-    """GFN1-xTB over the coordinates of the atoms `free`, and the bonds and angles that it may be wrong about.
+def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> Surface:
+    """GFN1-xTB over the coordinates of the atoms `free`.
 
     Springs in its place if it is too much work, or fails for the structure or at one of the points `known`.
     """
@@ -37,13 +42,46 @@ def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> tuple[
         tight_binding = _tight_binding(atoms, free, repeat)
         start = atoms.positions[free].ravel()
         if all(np.isfinite(tight_binding(x)[0]) for x in (start, *known)):
-            return tight_binding, bonds(atoms, free)
+            return apart(tight_binding, atoms, free)
     return by_springs(atoms, free)
 
 
-def by_springs(atoms: Atoms, free: np.ndarray) -> tuple[Surface, Internal]:
-    """Springs, and the bonds and angles that they may be wrong about."""
-    return springs(atoms, free), bonds(atoms, free)
+def by_springs(atoms: Atoms, free: np.ndarray) -> Surface:
+    """Springs over the coordinates of the atoms `free`."""
+    return apart(springs(atoms, free), atoms, free)
+
+
+def apart(surface: Surface, atoms: Atoms, free: np.ndarray) -> Surface:
+    """A surface that is infinite where atoms come nearer than any bond: what corrects it is learnt where they do not."""
+    probe = atoms.copy()
+    closest = min(CLOSEST, NEARER * float(_ratios(probe, 1.0).min(initial=1.0)))
+
+    def kept_apart(x: np.ndarray) -> tuple[float, np.ndarray]:
+        probe.positions[free] = x.reshape(-1, 3)
+        if len(_ratios(probe, closest)):
+            return np.inf, np.zeros_like(x)
+        return surface(x)
+
+    return kept_apart
+
+
+def _ratios(atoms: Atoms, below: float) -> np.ndarray:
+    """Distances over sums of covalent radii of pairs for which that is less than `below`."""
+    i, j, lengths = neighbor_list("ijd", atoms, natural_cutoffs(atoms, mult=below))
+    return lengths / (covalent_radii[atoms.numbers[i]] + covalent_radii[atoms.numbers[j]])
+
+
+def place(atoms: Atoms, free: np.ndarray) -> Place:
+    """The bonds and angles that a guide may be wrong about, and the model Hessian, of the atoms `free` where they are."""
+    coordinates = (3 * free[:, None] + np.arange(3)).ravel()
+
+    def at(x: np.ndarray) -> tuple[Internal, np.ndarray]:
+        there = atoms.copy()
+        there.positions[free] = x.reshape(-1, 3)
+        hessian = surface_hessian.model_hessian(there)[np.ix_(coordinates, coordinates)]
+        return bonds(there, free), hessian
+
+    return at
 
 
 def bonds(atoms: Atoms, free: np.ndarray) -> Internal:

@@ -3,8 +3,8 @@
 The surface is taken for the guide (a cheap method, or springs) plus a correction that is learnt from energies and
 gradients of the difference: functions that the guide is likely to be wrong by (constant pulls along bonds and angles, which turn
 with them, and the stiffness of each kind of them), and a Gaussian process in coordinates in which a model Hessian is the unit
-matrix. Every step minimises the sum within a trust radius
-of the last point that was no failure, and computes the expensive gradient there (Koistinen et al., J. Chem. Phys. 2017, 147,
+matrix, both of them as they are at the last point that was no failure: on a long way bonds break and form. Every step minimises
+the sum within a trust radius of that point, and computes the expensive gradient there (Koistinen et al., J. Chem. Phys. 2017, 147,
 152720, for processes on atoms; Garijo del Rio et al., Phys. Rev. B 2019, 100, 104103, for their minima).
 The points so far are all that a resumed relaxation needs.
 
@@ -34,8 +34,8 @@ LENGTH = 4.0
 #: Standard deviations of the noise in values, eV, and in gradients, root of eV, for a process whose own is 1 eV. Energies on a
 #: real-space grid move with the atoms' places on it, by more than a relaxation's last steps gain: gradients are believed.
 VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
-#: Points that the correction remembers, the last ones.
-MEMORY = 30
+#: Points that the correction remembers, the last ones, of those that are not higher than where it stands by more than WILD, eV.
+MEMORY, WILD = 30, 5.0
 #: Steps on the sum of guide and correction, and the share of the wanted force to which they converge.
 INNER_STEPS = 30
 INNER_SHARE = 0.3
@@ -51,6 +51,10 @@ class Internal:
 
     functions: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     spread: np.ndarray
+
+
+#: What the correction may consist of around a place (m,), and the model Hessian there (m, m), positive definite.
+Place = Callable[[np.ndarray], tuple[Internal | None, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +116,8 @@ def _covariance(points: np.ndarray) -> np.ndarray:
 def descend(
     measure: Surface,
     guide: Surface,
-    internal: Internal | None,
+    place: Place,
     known: Sequence[Point],
-    hessian: np.ndarray,
     left: Left,
     fmax: float,
     max_points: int,
@@ -122,7 +125,7 @@ def descend(
 ) -> list[Point]:
     """The points of a relaxation, `known` ones (at least the start) first, until no more than `fmax` is `left` at the last.
 
-    hessian  positive definite (m, m): the metric of the correction, and where the minimisation of the sum begins
+    place    says what the correction is made of; its Hessian is the metric of the correction, and where the minimisation of the sum begins
     allowed  what is left of a move; gradients of `measure` are without the rest already
     """
 
@@ -130,17 +133,24 @@ def descend(
         energy, gradient = guide(x)
         return energy, allowed(gradient)
 
-    points, curved = list(known), hessian.copy()
-    curvatures, modes = np.linalg.eigh(hessian)
-    units = (modes * np.sqrt(curvatures)).T, modes / np.sqrt(curvatures)
-    cheap = [cheaply(point.x) for point in points]
+    points, cheap = list(known), [cheaply(point.x) for point in known]
+    curved: np.ndarray | None = None
     while left(points[-1].x, points[-1].gradient) > fmax and len(points) < max_points:
-        model = corrected(cheaply, internal, points[-MEMORY:], cheap[-MEMORY:], units)
         here, radius = trust(points)
+        internal, hessian = place(here.x)
+        curved = hessian.copy() if curved is None else curved
+        near = [k for k, point in enumerate(points) if point.energy < here.energy + WILD][-MEMORY:]
+        model = corrected(cheaply, internal, [points[k] for k in near], [cheap[k] for k in near], _units(hessian))
         x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax, left, allowed)
         points.append(Point(x, *measure(x)))
         cheap.append(cheaply(x))
     return points
+
+
+def _units(hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices to coordinates in which the Hessian is the unit matrix, and back."""
+    curvatures, modes = np.linalg.eigh(hessian)
+    return (modes * np.sqrt(curvatures)).T, modes / np.sqrt(curvatures)
 
 
 def corrected(
