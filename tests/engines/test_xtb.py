@@ -326,3 +326,22 @@ def test_the_model_hessian_is_symmetric_positive_and_blind_to_translation():
     assert np.linalg.eigvalsh(hessian).min() == pytest.approx(xtb.SOFT_MODE)
     shift = np.tile([1.0, 0.0, 0.0], len(atoms))
     assert hessian @ shift == pytest.approx(xtb.SOFT_MODE * shift)
+
+
+def test_a_field_that_failed_is_no_start_of_the_next():
+    from ase.build import molecule
+    from ase.calculators.calculator import CalculationFailed
+
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = xtb.calculator(LEVEL, 0, 1)
+    energy = atoms.get_potential_energy()
+    assert atoms.calc._res is not None
+    atoms.calc.set(max_iterations=1)
+    atoms.rattle(0.05)
+    with pytest.raises(CalculationFailed):
+        atoms.get_potential_energy()
+    assert atoms.calc._res is None and atoms.calc._xtb is None
+    atoms.calc.set(max_iterations=250)
+    fresh = atoms.copy()
+    fresh.calc = xtb.calculator(LEVEL, 0, 1)
+    assert atoms.get_potential_energy() == fresh.get_potential_energy() != energy

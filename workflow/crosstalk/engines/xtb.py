@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +34,13 @@ FULL_HESSIAN_ATOMS = 100
 
 
 def calculator(level: Mapping[str, Any], charge: int, multiplicity: int) -> "TBLite":
-    """ASE calculator of an xTB level {method, accuracy, electronic_temperature_k}, silent.
+    """ASE calculator of an xTB level {method, accuracy, electronic_temperature_k}, silent, `forgetful` of fields that failed.
 
     One thread unless OMP_NUM_THREADS says otherwise: molecules are too small for more (threads that wait for each
     other on a busy machine cost a factor of 70), and one thread adds in one order.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from tblite.ase import TBLite
-
-    return TBLite(
+    return forgetful()(
         method=level["method"],
         accuracy=level["accuracy"],
         electronic_temperature=level["electronic_temperature_k"],
@@ -49,6 +48,30 @@ def calculator(level: Mapping[str, Any], charge: int, multiplicity: int) -> "TBL
         multiplicity=multiplicity,
         verbosity=0,
     )
+
+
+@cache
+def forgetful() -> type["TBLite"]:
+    """tblite's calculator, but one whose self-consistent field failed tries once more from nothing, and then forgets it.
+
+    tblite begins with the field of the geometry before, also when that is the wreck of one that did not converge: lithium between
+    the atoms of SiO with GFN1 "converged" 50,000 eV too low that way.
+    """
+    from ase.calculators.calculator import CalculationFailed
+    from tblite.ase import TBLite
+
+    class Forgetful(TBLite):
+        def calculate(self, *arguments: Any, **named: Any) -> None:
+            had = self._res is not None
+            try:
+                super().calculate(*arguments, **named)
+            except CalculationFailed:
+                self._xtb = self._res = None
+                if not had:
+                    raise
+                self.calculate(*arguments, **named)
+
+    return Forgetful
 
 
 def relax(atoms: Atoms, calculator: "TBLite", fmax: float, max_steps: int, trajectory: Path | None = None) -> bool:
