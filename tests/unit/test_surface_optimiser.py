@@ -343,6 +343,38 @@ def test_a_guide_without_an_answer_somewhere_is_not_followed_there():
     assert 0.05 < found[0] <= 0.1
 
 
+def test_a_search_that_its_guide_leads_nowhere_is_given_back():
+    def surface(x):
+        return 0.5 * float(x @ x), x
+
+    def alone(x):
+        return (0.0, np.zeros(3)) if not x.any() else (np.inf, np.zeros(3))
+
+    start = optimiser.Point(np.ones(3), *surface(np.ones(3)))
+    for guide in (alone, lambda x: (0.0, np.zeros(3)) if (x == 1).all() else (np.inf, np.zeros(3))):
+        assert optimiser.descend(surface, guide, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 20) == [start]
+
+
+def test_the_next_guide_goes_on_where_one_leads_nowhere(tmp_path, monkeypatch):
+    asked = []
+
+    def field(atoms, free, repeat, temperature_k):
+        springs, begun = surface_guides.springs(atoms, free), len(asked)
+        asked.append(temperature_k)
+
+        def surface(x):
+            seen.append(0)
+            return (np.inf, np.zeros_like(x)) if begun == 0 and len(seen) > 60 else springs(x)
+
+        seen: list[int] = []
+        return surface
+
+    monkeypatch.setattr(surface_guides, "_tight_binding", field)
+    final, _ = gpaw_relax.relax(posed(), emt, FMAX, 100, 0.3, tmp_path / "relax.traj")
+    assert asked == list(surface_guides.TEMPERATURES_K)
+    assert gpaw_relax.force_left(final, final.get_forces(), []) <= FMAX
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> tuple[Atoms, int, Path]:
     path = tmp_path_factory.mktemp("whole") / "relax.traj"
@@ -431,7 +463,10 @@ def test_out_of_steps_it_ends_at_its_lowest_point(tmp_path):
 def test_springs_guide_where_tight_binding_has_no_answer(monkeypatch):
     atoms, free = posed(), np.arange(10)
     monkeypatch.setattr(surface_guides, "_tight_binding", lambda *_: lambda x: (np.inf, np.zeros_like(x)))
-    guide = surface_guides.guide(atoms, free, [])
+    *hot, last = surface_guides.guides(atoms, free)
+    assert [way(atoms) for way in hot] == [None] * len(surface_guides.TEMPERATURES_K)
+    guide = last(atoms)
+    assert guide is not None
     x = atoms.positions.ravel() + np.random.default_rng(2).normal(scale=0.05, size=30)
     found, expected = guide(x), surface_guides.springs(atoms, free)(x)
     assert found[0] == expected[0] > 0

@@ -1,6 +1,7 @@
 """Relaxations with GPAW: slabs, molecules in their box, poses. A killed one goes on from its trajectory."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +142,7 @@ def relax(
     from ase.parallel import world
 
     from crosstalk.engines import surface_guides
-    from crosstalk.engines.surface_optimiser import Point, descend
+    from crosstalk.engines.surface_optimiser import Point, descend, trust
     from crosstalk.structures import slabs
 
     held = slabs.frozen(atoms, freeze_below)
@@ -174,10 +175,13 @@ def relax(
         start = atoms.positions[free].ravel()
         points = [Point(start, *measure(start))]
     if left(points[-1].x, points[-1].gradient) > fmax and len(points) <= max_steps:
-        known = [point.x for point in points]
-        guide = surface_guides.guide(atoms, free, known) if guided else surface_guides.by_springs(atoms, free)
         place = surface_guides.place(atoms, free)
-        points = descend(measure, guide, place, points, left, fmax, max_steps + 1, allowed)
+        for way in surface_guides.guides(atoms, free) if guided else [partial(surface_guides.by_springs, free=free)]:
+            guide = way(_at(atoms, free, trust(points)[0].x))
+            if guide is not None:
+                points = descend(measure, guide, place, points, left, fmax, max_steps + 1, allowed)
+            if left(points[-1].x, points[-1].gradient) <= fmax or len(points) > max_steps:
+                break
     done = left(points[-1].x, points[-1].gradient) <= fmax
     last = points[-1] if done else min(points, key=lambda point: point.energy)
     final = _at(moving, free, last.x)

@@ -5,7 +5,8 @@ where it ends: that is where the expensive forces vanish.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from ase import Atoms
@@ -17,7 +18,8 @@ from crosstalk.engines import surface_hessian
 from crosstalk.engines.surface_optimiser import Internal, Place, Surface
 from crosstalk.structures import slabs
 
-LEVEL = {"method": "GFN1-xTB", "accuracy": 1.0, "electronic_temperature_k": 300.0}
+LEVEL = {"method": "GFN1-xTB", "accuracy": 1.0}
+TEMPERATURES_K = (300.0, 3000.0)
 #: Narrowest repeat in which the Gamma point is good enough for a guide, Angstrom.
 WIDTH = 8.0
 #: A surface cell that would need a repeat of more atoms is guided by springs: a guide has to cost less than what it saves.
@@ -32,18 +34,23 @@ CLOSEST, NEARER = 0.65, 0.95
 PULL, SHARE = 3.0, 0.3
 
 
-def guide(atoms: Atoms, free: np.ndarray, known: Sequence[np.ndarray]) -> Surface:
-    """GFN1-xTB over the coordinates of the atoms `free`.
+def guides(atoms: Atoms, free: np.ndarray) -> list[Callable[[Atoms], Surface | None]]:
+    """Ways to guides over the coordinates of the atoms `free`, the best first, each from a structure like `atoms`.
 
-    Springs in its place if it is too much work, or fails for the structure or at one of the points `known`.
+    GFN1-xTB, the same with hot electrons (where lithium's electron finds several places its field does not settle), springs.
+    None from a structure for which GFN1-xTB has no answer; it is left out where it is too much work.
     """
     repeat = slabs.repeat_to(atoms, WIDTH) if (atoms.get_tags() == 0).any() else (1, 1)
-    if repeat == (1, 1) or math.prod(repeat) * len(atoms) <= LARGEST_REPEAT:
-        tight_binding = _tight_binding(atoms, free, repeat)
-        start = atoms.positions[free].ravel()
-        if all(np.isfinite(tight_binding(x)[0]) for x in (start, *known)):
-            return apart(tight_binding, atoms, free)
-    return by_springs(atoms, free)
+    if repeat != (1, 1) and math.prod(repeat) * len(atoms) > LARGEST_REPEAT:
+        return [partial(by_springs, free=free)]
+    hot = [partial(_by_tight_binding, free=free, repeat=repeat, temperature_k=kelvin) for kelvin in TEMPERATURES_K]
+    return [*hot, partial(by_springs, free=free)]
+
+
+def _by_tight_binding(atoms: Atoms, free: np.ndarray, repeat: tuple[int, int], temperature_k: float) -> Surface | None:
+    tight_binding = _tight_binding(atoms, free, repeat, temperature_k)
+    there = atoms.positions[free].ravel()
+    return apart(tight_binding, atoms, free) if np.isfinite(tight_binding(there)[0]) else None
 
 
 def by_springs(atoms: Atoms, free: np.ndarray) -> Surface:
@@ -120,13 +127,13 @@ def springs(atoms: Atoms, free: np.ndarray) -> Surface:
     return surface
 
 
-def _tight_binding(atoms: Atoms, free: np.ndarray, repeat: tuple[int, int]) -> Surface:
+def _tight_binding(atoms: Atoms, free: np.ndarray, repeat: tuple[int, int], temperature_k: float) -> Surface:
     """GFN1-xTB at the Gamma point of a repeat; infinite where its self-consistent field does not converge."""
     from crosstalk.engines.xtb import calculator
     from crosstalk.engines.xtb_surfaces import Folded, tall
 
     probe = tall(atoms)
-    inner = calculator(LEVEL, 0, 1)
+    inner = calculator(LEVEL | {"electronic_temperature_k": temperature_k}, 0, 1)
     probe.calc = inner if repeat == (1, 1) else Folded(inner, repeat)
 
     def surface(x: np.ndarray) -> tuple[float, np.ndarray]:

@@ -36,6 +36,8 @@ LENGTH = 4.0
 VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
 #: Points that the correction remembers, the last ones, of those that are not higher than where it stands by more than WILD, eV.
 MEMORY, WILD = 30, 5.0
+#: A step whose longest move is shorter leads nowhere, Angstrom.
+NOWHERE = 1e-4
 #: Steps on the sum of guide and correction, and the share of the wanted force to which they converge.
 INNER_STEPS = 30
 INNER_SHARE = 0.3
@@ -125,6 +127,7 @@ def descend(
 ) -> list[Point]:
     """The points of a relaxation, `known` ones (at least the start) first, until no more than `fmax` is `left` at the last.
 
+    Or until the guide leads nowhere: it has no answer (infinity) where the search stands, or all around it.
     place    says what the correction is made of; its Hessian is the metric of the correction, and where the minimisation of the sum begins
     allowed  what is left of a move; gradients of `measure` are without the rest already
     """
@@ -139,9 +142,16 @@ def descend(
         here, radius = trust(points)
         internal, hessian = place(here.x)
         curved = hessian.copy() if curved is None else curved
-        near = [k for k, point in enumerate(points) if point.energy < here.energy + WILD][-MEMORY:]
+        if not np.isfinite(cheap[points.index(here)][0]):
+            break
+        answered = [
+            k for k, point in enumerate(points) if np.isfinite(cheap[k][0]) and point.energy < here.energy + WILD
+        ]
+        near = answered[-MEMORY:]
         model = corrected(cheaply, internal, [points[k] for k in near], [cheap[k] for k in near], _units(hessian))
         x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax, left, allowed)
+        if longest(x - here.x) < NOWHERE:
+            break
         points.append(Point(x, *measure(x)))
         cheap.append(cheaply(x))
     return points
