@@ -355,6 +355,18 @@ def test_a_search_that_its_guide_leads_nowhere_is_given_back():
         assert optimiser.descend(surface, guide, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 20) == [start]
 
 
+def test_a_guide_that_falls_without_end_is_not_followed():
+    def surface(x):
+        return 0.5 * float(x @ x), x
+
+    def mad(x):
+        return (-6e4, np.zeros(3)) if x[0] < 0.9 else surface(x)
+
+    start = optimiser.Point(np.ones(3), *surface(np.ones(3)))
+    points = optimiser.descend(surface, mad, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 20)
+    assert all(point.x[0] >= 0.9 for point in points) and len(points) < 20
+
+
 def test_the_next_guide_goes_on_where_one_leads_nowhere(tmp_path, monkeypatch):
     asked = []
 

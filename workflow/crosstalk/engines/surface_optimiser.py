@@ -34,8 +34,9 @@ LENGTH = 4.0
 #: Standard deviations of the noise in values, eV, and in gradients, root of eV, for a process whose own is 1 eV. Energies on a
 #: real-space grid move with the atoms' places on it, by more than a relaxation's last steps gain: gradients are believed.
 VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
-#: Points that the correction remembers, the last ones, of those that are not higher than where it stands by more than WILD, eV.
-MEMORY, WILD = 30, 5.0
+#: Points that the correction remembers, the last ones, of those that are not higher than where it stands by more than WILD, eV, and where
+#: the guide is not off by more than that either. No step leads further down than ABSURD, eV: a guide that says so has gone wrong.
+MEMORY, WILD, ABSURD = 30, 5.0, 50.0
 #: A step whose longest move is shorter leads nowhere, Angstrom.
 NOWHERE = 1e-4
 #: Steps on the sum of guide and correction, and the share of the wanted force to which they converge.
@@ -142,19 +143,30 @@ def descend(
         here, radius = trust(points)
         internal, hessian = place(here.x)
         curved = hessian.copy() if curved is None else curved
-        if not np.isfinite(cheap[points.index(here)][0]):
+        level = cheap[points.index(here)][0]
+        if not np.isfinite(level):
             break
-        answered = [
-            k for k, point in enumerate(points) if np.isfinite(cheap[k][0]) and point.energy < here.energy + WILD
-        ]
-        near = answered[-MEMORY:]
-        model = corrected(cheaply, internal, [points[k] for k in near], [cheap[k] for k in near], _units(hessian))
+        tame = [p.energy < here.energy + WILD and abs(c[0] - level) < WILD for p, c in zip(points, cheap, strict=True)]
+        near = np.flatnonzero(tame)[-MEMORY:].tolist()
+        model = corrected(
+            _sane(cheaply, level), internal, [points[k] for k in near], [cheap[k] for k in near], _units(hessian)
+        )
         x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax, left, allowed)
         if longest(x - here.x) < NOWHERE:
             break
         points.append(Point(x, *measure(x)))
         cheap.append(cheaply(x))
     return points
+
+
+def _sane(guide: Surface, level: float) -> Surface:
+    """The guide, infinite where it is far below `level`, which is its energy where the search stands."""
+
+    def surface(x: np.ndarray) -> tuple[float, np.ndarray]:
+        energy, gradient = guide(x)
+        return (energy, gradient) if energy > level - ABSURD else (np.inf, np.zeros_like(x))
+
+    return surface
 
 
 def _units(hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
