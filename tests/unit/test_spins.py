@@ -61,7 +61,29 @@ def test_some_surfaces_get_rows_of_further_levels(config_dir, tmp_path):
         box = Atoms("H", cell=[5, 5, 20])
         store.save(spec, Outcome(quantities=spins if role == "levels" else {}, structures=[box]), {"x": "1"}, {})
     row = observables()["surfaces"].row(entry, store.find)
-    assert {key: row[key] for key in spins} == spins
+    assert {key: row[key] for key in spins} == spins and not row.get("work_function_flag")
+
+
+@pytest.mark.parametrize(("gap", "spins", "flag"), [(0.17, True, "mid-gap"), (0.05, True, None), (0.17, False, None)])
+def test_a_conductor_whose_spins_open_a_gap_has_a_mid_gap(gap, spins, flag):
+    from crosstalk.observables.workfunction import _against_the_vacuum
+
+    levels = {
+        "work_function_ev": 3.2,
+        "work_function_bottom_ev": 3.2,
+        "vbm_ev": -3.25,
+        "cbm_ev": -3.25 + gap,
+        "gap_ev": gap,
+    }
+    row = _against_the_vacuum(levels | ({"absolute_magnetisation_mub": 1.3} if spins else {}), conductor=True)
+    assert row.get("work_function_flag") == flag
+    assert row["work_function_ev"] == pytest.approx(3.25 - gap / 2 if flag else 3.2)
+
+
+def test_a_level_that_is_named_twice_is_one_row(config_dir, edit):
+    edit("levels", "tiers.standard.observables.surfaces.also", {"pbe-d3/pw400-k": ["graphite-edges"]})
+    rows = [tuple(entry.subject.values()) for entry in make(load(config_dir), "standard").table("surfaces")]
+    assert len(rows) == len(set(rows))
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,8 @@ def _unpaired(config: Config) -> Iterator[str]:
 
 
 def _levels_on(name: str, surface: m.Surface, settings: Any, tier: m.Tier) -> list[str]:
-    """The levels that a surface is relaxed at and of its rows in a table."""
+    """The levels that a surface and poses on it are relaxed at, and those of its rows in a table."""
     slab = tier.slabs.level_of(name, surface.groups) if tier.slabs else None
     rows = settings.levels_of(name, surface.groups) if hasattr(settings, "levels_of") else settings.levels
-    return [*([slab] if slab else []), *rows]
+    pose = getattr(settings, "geometry", None)
+    return [*([slab] if slab else []), *([pose.level] if pose else []), *rows]

@@ -28,7 +28,8 @@ class Settings(Model):
 
     def levels_of(self, name: str, groups: Sequence[str]) -> list[str]:
         """The levels of a surface's rows."""
-        return [*self.levels, *(level for level, wanted in self.also.items() if not {name, *groups}.isdisjoint(wanted))]
+        further = (level for level, wanted in self.also.items() if not {name, *groups}.isdisjoint(wanted))
+        return list(dict.fromkeys([*self.levels, *further]))
 
 
 class WorkFunction(Observable):
@@ -46,7 +47,9 @@ class WorkFunction(Observable):
         "Vacuum level minus Fermi level, from the electrostatic potential on each side of the slab; band edges against the vacuum of the upper "
         "side (negative = below; against the lower one: plus vacuum_step). vacuum_step: vacuum level above minus below, 'asymmetric' from "
         f"{ASYMMETRIC} eV on. For an insulator the Fermi level is arbitrary: its 'work function' is the mid-gap and flagged 'mid-gap', unless the gap is below {GAPLESS} eV; "
-        "without a gap at a level that gives insulators fewer k-points it is flagged as well: name the surface a conductor. "
+        "without a gap at a level that gives insulators fewer k-points it is flagged as well: name the surface a conductor. A conductor whose "
+        "spins open a gap is treated as an insulator. magnetisation, absolute_magnetisation: integrals of the spin density and of its absolute "
+        "value over the cell, at levels that set spins free; of rows of one slab energy_ev says which is lower. "
         "The slope of each plateau is a gate."
     )
 
@@ -97,6 +100,8 @@ def _against_the_vacuum(quantities: Mapping[str, Any], conductor: bool) -> Row:
         row["vacuum_step_ev"] = upper - lower
         row["sides"] = "asymmetric" if abs(upper - lower) > ASYMMETRIC else "alike"
     gap = row["gap_ev"]
+    if conductor and quantities.get("absolute_magnetisation_mub") is not None:
+        conductor = gap is None or gap < GAPLESS  # spins may open a gap; without them it would be the mesh's
     if conductor or (gap is not None and gap < GAPLESS):
         return row
     row["work_function_flag"] = "mid-gap"
