@@ -1,5 +1,6 @@
 """Relaxations on surfaces: springs, the learnt correction, and the way to the minimum, on potentials that cost nothing."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -289,7 +290,7 @@ def test_a_guide_that_is_right_up_to_a_slope_leads_there_at_once():
         return energy + float(slope @ x), gradient + slope
 
     start = optimiser.Point(np.zeros(9), *surface(np.zeros(9)))
-    points = optimiser.descend(surface, guide, lambda _: (None, curved), [start], longest, 1e-3, 20)
+    points = optimiser.descend(surface, lambda _: guide, lambda _: (None, curved), [start], longest, 1e-3, 20)
     assert len(points) <= 5
     assert points[-1].x == pytest.approx(-np.linalg.solve(curved, slope), abs=1e-3)
 
@@ -352,7 +353,40 @@ def test_a_search_that_its_guide_leads_nowhere_is_given_back():
 
     start = optimiser.Point(np.ones(3), *surface(np.ones(3)))
     for guide in (alone, lambda x: (0.0, np.zeros(3)) if (x == 1).all() else (np.inf, np.zeros(3))):
-        assert optimiser.descend(surface, guide, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 20) == [start]
+        found = optimiser.descend(
+            surface, partial(_same, guide), lambda _: (None, np.eye(3)), [start], longest, 1e-3, 20
+        )
+        assert found == [start]
+
+
+def _same(guide, _):
+    return guide
+
+
+def test_a_guide_is_asked_for_where_the_search_stands():
+    """Springs at rest in the last good point, not where the search began: it has what all points taught it on top."""
+    asked: list[np.ndarray] = []
+
+    def surface(x):
+        return float((1 - np.cos(x)).sum()), np.sin(x)
+
+    def springs(rest):
+        asked.append(rest)
+        return lambda x: (0.5 * float((x - rest) @ (x - rest)), x - rest)
+
+    start = optimiser.Point(np.ones(3) * 0.9, *surface(np.ones(3) * 0.9))
+    points = optimiser.descend(surface, springs, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 30)
+    assert longest(points[-1].x, points[-1].gradient) <= 1e-3
+    stood = [optimiser.trust(points[: k + 1])[0].x for k in range(len(points) - 1)]
+    assert len(asked) == len(stood) and all(np.array_equal(*pair) for pair in zip(asked, stood, strict=True))
+    assert len({tuple(x) for x in asked}) > 1
+
+
+def test_springs_are_at_rest_in_the_place_they_are_asked_for():
+    atoms, free = posed(), np.array([5, 8, 9])
+    x = atoms.positions[free].ravel() + 0.2
+    energy, gradient = surface_guides.by_springs(atoms, free)(x)(x)
+    assert energy == 0 and gradient == pytest.approx(0, abs=1e-12)
 
 
 def test_a_guide_that_falls_without_end_is_not_followed():
@@ -363,7 +397,7 @@ def test_a_guide_that_falls_without_end_is_not_followed():
         return (-6e4, np.zeros(3)) if x[0] < 0.9 else surface(x)
 
     start = optimiser.Point(np.ones(3), *surface(np.ones(3)))
-    points = optimiser.descend(surface, mad, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 20)
+    points = optimiser.descend(surface, lambda _: mad, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 20)
     assert all(point.x[0] >= 0.9 for point in points) and len(points) < 20
 
 
@@ -477,8 +511,9 @@ def test_springs_guide_where_tight_binding_has_no_answer(monkeypatch):
     monkeypatch.setattr(surface_guides, "_tight_binding", lambda *_: lambda x: (np.inf, np.zeros_like(x)))
     *hot, last = surface_guides.guides(atoms, free)
     assert [way(atoms) for way in hot] == [None] * len(surface_guides.TEMPERATURES_K)
-    guide = last(atoms)
-    assert guide is not None
+    springs = last(atoms)
+    assert springs is not None
+    guide = springs(atoms.positions.ravel())
     x = atoms.positions.ravel() + np.random.default_rng(2).normal(scale=0.05, size=30)
     found, expected = guide(x), surface_guides.springs(atoms, free)(x)
     assert found[0] == expected[0] > 0
@@ -499,7 +534,7 @@ def test_bonds_and_metric_are_those_of_the_place():
 def test_a_guide_keeps_atoms_apart(start):
     """Nearer than any bond there is no answer, unless they began there."""
     atoms = Atoms("CO", [[0, 0, 0], [0, 0, start]], cell=[8, 8, 8])
-    guide = surface_guides.by_springs(atoms, np.arange(2))
+    guide = surface_guides.by_springs(atoms, np.arange(2))(atoms.positions.ravel())
     assert np.isfinite(guide(atoms.positions.ravel())[0])
     assert guide(np.array([0, 0, 0, 0, 0, 0.7]))[0] == np.inf
 
@@ -516,7 +551,7 @@ def test_a_point_far_above_teaches_nothing():
 
     seen: list[np.ndarray] = []
     start = optimiser.Point(np.zeros(3), *surface(np.zeros(3)))
-    points = optimiser.descend(surface, guide, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 40)
+    points = optimiser.descend(surface, lambda _: guide, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 40)
     assert points[1].energy == 80.0 and points[2].energy < points[0].energy
     assert points[2].x / longest(points[2].x, points[2].x) == pytest.approx(
         points[1].x / longest(points[1].x, points[1].x), abs=1e-6

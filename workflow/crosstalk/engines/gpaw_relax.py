@@ -168,7 +168,7 @@ def relax(
         return point.energy, point.gradient
 
     def left(x: np.ndarray, gradient: np.ndarray) -> float:
-        return force_left(_at(atoms, free, x), _spread(gradient, free, atoms), held)
+        return force_left(surface_guides.placed(atoms, free, x), _spread(gradient, free, atoms), held)
 
     points = [seen(frame) for frame in whole_frames(trajectory)]
     if not points:
@@ -177,14 +177,14 @@ def relax(
     if left(points[-1].x, points[-1].gradient) > fmax and len(points) <= max_steps:
         place = surface_guides.place(atoms, free)
         for way in surface_guides.guides(atoms, free) if guided else [partial(surface_guides.by_springs, free=free)]:
-            guide = way(_at(atoms, free, trust(points)[0].x))
+            guide = way(surface_guides.placed(atoms, free, trust(points)[0].x))
             if guide is not None:
                 points = descend(measure, guide, place, points, left, fmax, max_steps + 1, allowed)
             if left(points[-1].x, points[-1].gradient) <= fmax or len(points) > max_steps:
                 break
     done = left(points[-1].x, points[-1].gradient) <= fmax
     last = points[-1] if done else min(points, key=lambda point: point.energy)
-    final = _at(moving, free, last.x)
+    final = surface_guides.placed(moving, free, last.x)
     forces = -_spread(last.gradient, free, atoms)
     final.calc = SinglePointCalculator(final, energy=last.energy, forces=forces)
     return final, len(points) - 1
@@ -204,13 +204,6 @@ def force_left(atoms: "Atoms", forces: np.ndarray, held: Sequence[int]) -> float
         found.append(generalised_force(atoms.positions[mine], forces[mine]))
     found += [float(np.linalg.norm(forces[layer].sum(axis=0))) / len(layer) ** 0.5 for layer in layers(atoms, held)]
     return max(found)
-
-
-def _at(atoms: "Atoms", free: np.ndarray, x: np.ndarray) -> "Atoms":
-    """A copy with the atoms `free` at coordinates x."""
-    copied = atoms.copy()
-    copied.positions[free] = x.reshape(-1, 3)
-    return copied
 
 
 def _spread(x: np.ndarray, free: np.ndarray, atoms: "Atoms") -> np.ndarray:

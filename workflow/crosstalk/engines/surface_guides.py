@@ -15,7 +15,7 @@ from ase.data import covalent_radii
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from crosstalk.engines import surface_hessian
-from crosstalk.engines.surface_optimiser import Internal, Place, Surface
+from crosstalk.engines.surface_optimiser import Guide, Internal, Place, Surface
 from crosstalk.structures import slabs
 
 LEVEL = {"method": "GFN1-xTB", "accuracy": 1.0}
@@ -34,7 +34,7 @@ CLOSEST, NEARER = 0.65, 0.95
 PULL, SHARE = 3.0, 0.3
 
 
-def guides(atoms: Atoms, free: np.ndarray) -> list[Callable[[Atoms], Surface | None]]:
+def guides(atoms: Atoms, free: np.ndarray) -> list[Callable[[Atoms], Guide | None]]:
     """Ways to guides over the coordinates of the atoms `free`, the best first, each from a structure like `atoms`.
 
     GFN1-xTB, the same with hot electrons (where lithium's electron finds several places its field does not settle), springs.
@@ -47,15 +47,29 @@ def guides(atoms: Atoms, free: np.ndarray) -> list[Callable[[Atoms], Surface | N
     return [*hot, partial(by_springs, free=free)]
 
 
-def _by_tight_binding(atoms: Atoms, free: np.ndarray, repeat: tuple[int, int], temperature_k: float) -> Surface | None:
+def _by_tight_binding(atoms: Atoms, free: np.ndarray, repeat: tuple[int, int], temperature_k: float) -> Guide | None:
     tight_binding = _tight_binding(atoms, free, repeat, temperature_k)
     there = atoms.positions[free].ravel()
-    return apart(tight_binding, atoms, free) if np.isfinite(tight_binding(there)[0]) else None
+    if not np.isfinite(tight_binding(there)[0]):
+        return None
+    surface = apart(tight_binding, atoms, free)
+    return lambda _: surface
 
 
-def by_springs(atoms: Atoms, free: np.ndarray) -> Surface:
-    """Springs over the coordinates of the atoms `free`."""
-    return apart(springs(atoms, free), atoms, free)
+def by_springs(atoms: Atoms, free: np.ndarray) -> Guide:
+    """Springs over the coordinates of the atoms `free`, at rest where the search stands: bonds break and form on its way."""
+
+    def resting(x: np.ndarray) -> Surface:
+        return apart(springs(placed(atoms, free, x), free), atoms, free)
+
+    return resting
+
+
+def placed(atoms: Atoms, free: np.ndarray, x: np.ndarray) -> Atoms:
+    """A copy with the atoms `free` at coordinates x."""
+    copied = atoms.copy()
+    copied.positions[free] = x.reshape(-1, 3)
+    return copied
 
 
 def apart(surface: Surface, atoms: Atoms, free: np.ndarray) -> Surface:
@@ -83,8 +97,7 @@ def place(atoms: Atoms, free: np.ndarray) -> Place:
     coordinates = (3 * free[:, None] + np.arange(3)).ravel()
 
     def at(x: np.ndarray) -> tuple[Internal, np.ndarray]:
-        there = atoms.copy()
-        there.positions[free] = x.reshape(-1, 3)
+        there = placed(atoms, free, x)
         hessian = surface_hessian.model_hessian(there)[np.ix_(coordinates, coordinates)]
         return bonds(there, free), hessian
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 Surface = Callable[[np.ndarray], tuple[float, np.ndarray]]
+#: The cheap surface to trust around a place (m,): the same everywhere, or one made for the place.
+Guide = Callable[[np.ndarray], Surface]
 #: Takes from a move or a gradient what must not be.
 Projection = Callable[[np.ndarray], np.ndarray]
 #: The largest force left where a point (m,) has a gradient (m,), eV/Angstrom.
@@ -118,7 +120,7 @@ def _covariance(points: np.ndarray) -> np.ndarray:
 
 def descend(
     measure: Surface,
-    guide: Surface,
+    guide: Guide,
     place: Place,
     known: Sequence[Point],
     left: Left,
@@ -134,15 +136,18 @@ def descend(
     """
 
     def cheaply(x: np.ndarray) -> tuple[float, np.ndarray]:
-        energy, gradient = guide(x)
+        energy, gradient = guiding(x)
         return energy, allowed(gradient)
 
-    points, cheap = list(known), [cheaply(point.x) for point in known]
-    curved: np.ndarray | None = None
+    points, curved = list(known), None
+    guiding, cheap = None, []
     while left(points[-1].x, points[-1].gradient) > fmax and len(points) < max_points:
         here, radius = trust(points)
         internal, hessian = place(here.x)
         curved = hessian.copy() if curved is None else curved
+        if (around := guide(here.x)) is not guiding:
+            guiding, cheap = around, []
+        cheap += [cheaply(point.x) for point in points[len(cheap) :]]
         level = cheap[points.index(here)][0]
         if not np.isfinite(level):
             break
@@ -155,7 +160,6 @@ def descend(
         if longest(x - here.x) < NOWHERE:
             break
         points.append(Point(x, *measure(x)))
-        cheap.append(cheaply(x))
     return points
 
 
