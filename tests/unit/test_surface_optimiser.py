@@ -401,6 +401,22 @@ def test_a_guide_that_falls_without_end_is_not_followed():
     assert all(point.x[0] >= 0.9 for point in points) and len(points) < 20
 
 
+def test_a_guide_that_has_fallen_without_end_is_given_back():
+    """Where the field that converged around the last step is another one: what it says there is not believed, nor what it says from there on."""
+
+    def surface(x):
+        seen.append(x)
+        return 0.5 * float(x @ x), x
+
+    def wrecked(x):
+        return (-6e4 + 0.1 * float(x.sum()), np.full(3, 0.1)) if len(seen) > 2 else (0.0, np.full(3, 0.5))
+
+    seen: list[np.ndarray] = []
+    start = optimiser.Point(np.ones(3), *surface(np.ones(3)))
+    points = optimiser.descend(surface, lambda _: wrecked, lambda _: (None, np.eye(3)), [start], longest, 1e-3, 20)
+    assert 2 <= len(points) <= 3
+
+
 def test_the_next_guide_goes_on_where_one_leads_nowhere(tmp_path, monkeypatch):
     asked = []
 

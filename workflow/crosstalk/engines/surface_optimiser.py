@@ -37,7 +37,7 @@ LENGTH = 4.0
 #: real-space grid move with the atoms' places on it, by more than a relaxation's last steps gain: gradients are believed.
 VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
 #: Points that the correction remembers, the last ones, of those that are not higher than where it stands by more than WILD, eV, and where
-#: the guide is not off by more than that either. No step leads further down than ABSURD, eV: a guide that says so has gone wrong.
+#: the guide is not off by more than that either. No step leads further down than ABSURD, eV: a guide that says so has gone wrong, before or after it.
 MEMORY, WILD, ABSURD = 30, 5.0, 50.0
 #: A step whose longest move is shorter leads nowhere, Angstrom.
 NOWHERE = 1e-4
@@ -130,7 +130,7 @@ def descend(
 ) -> list[Point]:
     """The points of a relaxation, `known` ones (at least the start) first, until no more than `fmax` is `left` at the last.
 
-    Or until the guide leads nowhere: it has no answer (infinity) where the search stands, or all around it.
+    Or until the guide leads nowhere: it has no answer (infinity) where the search stands, or all around it, or an absurd one.
     place    says what the correction is made of; its Hessian is the metric of the correction, and where the minimisation of the sum begins
     allowed  what is left of a move; gradients of `measure` are without the rest already
     """
@@ -148,8 +148,9 @@ def descend(
         if (around := guide(here.x)) is not guiding:
             guiding, cheap = around, []
         cheap += [cheaply(point.x) for point in points[len(cheap) :]]
-        level = cheap[points.index(here)][0]
-        if not np.isfinite(level):
+        index = points.index(here)
+        level, before = (cheap[k][0] for k in (index, points.index(trust(points[: max(index, 1)])[0])))
+        if not np.isfinite(level) or level < before - ABSURD:
             break
         tame = [p.energy < here.energy + WILD and abs(c[0] - level) < WILD for p, c in zip(points, cheap, strict=True)]
         near = np.flatnonzero(tame)[-MEMORY:].tolist()
