@@ -187,6 +187,20 @@ def test_atomic_orbitals_are_brought_to_plane_waves_as_by_gpaw(tmp_path: Path, m
     assert max(errors) < 1e-3  # splines on the grid, and their transforms
 
 
+def test_moved_orbitals_hold_their_electrons(tmp_path: Path) -> None:
+    """The density that the SCF of the next geometry begins with is neutral."""
+    atoms = molecule("H2O")
+    atoms.pbc = (True, True, False)
+    atoms.center(vacuum=2.0)
+    calc = gpaw.calculator(atoms, LEVEL | {"kpoint_spacing_per_angstrom": None}, tmp_path, "default", symmetry=False)
+    calc.get_potential_energy(atoms)
+    atoms.positions[0] += 0.2
+    calc.dft.move_atoms(atoms)
+    density = calc.dft.density
+    outside = sum(charge[0] for charge in density.calculate_compensation_charge_coefficients().values())
+    assert density.nt_sR.integrate().sum() + np.sqrt(4 * np.pi) * outside == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("kept_mb", [1000, 0])
 def test_sums_over_atomic_functions_are_gpaws_own(kept_mb: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one array of plane waves, block by block: functions of every angular momentum, atoms that moved, phases kept and made anew."""
