@@ -13,6 +13,7 @@ Coordinates are vectors (m,) of the atoms that move, Angstrom; energies eV; grad
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -135,18 +136,20 @@ def descend(
     allowed  what is left of a move; gradients of `measure` are without the rest already
     """
 
-    def cheaply(x: np.ndarray) -> tuple[float, np.ndarray]:
-        energy, gradient = guiding(x)
+    def within(surface: Surface, x: np.ndarray) -> tuple[float, np.ndarray]:
+        energy, gradient = surface(x)
         return energy, allowed(gradient)
 
     points, curved = list(known), None
-    guiding, cheap = None, []
+    guiding: Surface | None = None
+    cheap: list[tuple[float, np.ndarray]] = []
     while left(points[-1].x, points[-1].gradient) > fmax and len(points) < max_points:
         here, radius = trust(points)
         internal, hessian = place(here.x)
         curved = hessian.copy() if curved is None else curved
         if (around := guide(here.x)) is not guiding:
             guiding, cheap = around, []
+        cheaply = partial(within, around)
         cheap += [cheaply(point.x) for point in points[len(cheap) :]]
         index = points.index(here)
         level, before = (cheap[k][0] for k in (index, points.index(trust(points[: max(index, 1)])[0])))
