@@ -201,6 +201,31 @@ def test_moved_orbitals_hold_their_electrons(tmp_path: Path) -> None:
     assert density.nt_sR.integrate().sum() + np.sqrt(4 * np.pi) * outside == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("symbol", ["H", "O", "P"])
+@pytest.mark.parametrize("n_spins", [1, 2])
+def test_exchange_and_correlation_inside_atoms_are_gpaws_own(symbol: str, n_spins: int) -> None:
+    """Energy and derivatives for densities of every angular momentum, all directions at once."""
+    from gpaw.setup import create_setup
+    from gpaw.xc.gga import GGARadialCalculator, GGARadialExpansion
+    from gpaw.xc.kernel import XCKernel
+
+    from crosstalk.engines import gpaw_xc
+
+    theirs, random = gpaw_xc.install(), np.random.default_rng(0)
+    inside = create_setup(symbol, "PBE").xc_correction
+    coefficients = random.normal(0.05, 0.02, size=(n_spins, len(inside.B_pqL)))
+    density = np.inner(coefficients, inside.B_pqL.T)
+    core = np.tile(np.sqrt(4 * np.pi) / n_spins * inside.nc_g, (n_spins, 1))
+    expansion = GGARadialExpansion(GGARadialCalculator(XCKernel("PBE")))
+    for products, its in ((inside.n_qg, core), (inside.nt_qg, 0.0)):
+        (found, slopes), (energy, expected) = (
+            way(expansion, inside.rgd, density, products, its) for way in (gpaw_xc.expanded, theirs)
+        )
+        assert found == pytest.approx(energy, abs=1e-12)
+        assert slopes == pytest.approx(expected, abs=1e-10 * np.abs(expected).max())
+    assert type(expansion)(expansion.rcalc)(inside.rgd, density, inside.nt_qg, 0.0)[0] == found
+
+
 @pytest.mark.parametrize("kept_mb", [1000, 0])
 def test_sums_over_atomic_functions_are_gpaws_own(kept_mb: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one array of plane waves, block by block: functions of every angular momentum, atoms that moved, phases kept and made anew."""

@@ -186,10 +186,10 @@ def calculator(
     from gpaw.dft import Parameters
     from gpaw.new.ase_interface import GPAW
 
-    from crosstalk.engines import gpaw_start, gpaw_sums
+    from crosstalk.engines import gpaw_start, gpaw_sums, gpaw_xc
 
-    gpaw_start.install()
-    gpaw_sums.install()
+    for faster in (gpaw_start, gpaw_sums, gpaw_xc):
+        faster.install()
     text = folder / ("gpaw.txt" if rung == "default" else f"gpaw.{rung}.txt")
     chosen = parameters(atoms, level, rung, symmetry, ghosts)
     if rung != "more_smearing":
