@@ -265,6 +265,34 @@ def test_sums_over_atomic_functions_are_gpaws_own(kept_mb: int, monkeypatch: pyt
     assert PWLFC.add is not theirs["add"]
 
 
+def test_kept_projectors_are_those_of_the_geometry() -> None:
+    """Of many orbitals at a time: sums and integrals, which halve a row in place, as with projectors made anew, before and after a move."""
+    from gpaw.core import PWDesc
+    from gpaw.spline import Spline
+
+    from crosstalk.engines import gpaw_sums
+
+    theirs, random = gpaw_sums.install(), np.random.default_rng(0)
+    functions = [Spline.from_data(order, 2.0, np.exp(-(np.linspace(0, 3, 50) ** 2)) - np.exp(-9)) for order in range(2)]
+    waves = PWDesc(cell=[5.0, 6.0, 7.0], ecut=20.0, dtype=float)
+    places = random.uniform(0, 1, (2, 2, 3))
+    kept = waves.atom_centered_functions([functions] * 2, places[0], save_memory=False)
+    orbitals = waves.zeros(4)
+    orbitals.data[:] = random.normal(size=orbitals.data.shape)
+    for moved in places:
+        kept.move(moved, kept.atomdist)
+        anew = waves.atom_centered_functions([functions] * 2, moved, save_memory=True)
+        for _ in range(3):
+            integrals, expected = kept.integrate(orbitals), anew.integrate(orbitals)
+            assert integrals.data == pytest.approx(expected.data, abs=1e-12)
+            ours, other = waves.zeros(4), waves.zeros(4)
+            kept.add_to(ours, integrals)
+            anew.add_to(other, integrals)
+            assert np.abs(ours.data - other.data).max() < 1e-12
+    block = gpaw_sums.kept_blocks(kept._lfc, theirs["expand"], slice(0, len(orbitals.data[0])), False)
+    assert block is gpaw_sums.kept_blocks(kept._lfc, theirs["expand"], slice(0, len(orbitals.data[0])), False)
+
+
 # -- the ensemble, charges and ghosts on two atoms ------------------------------------------------------------------
 
 

@@ -4,6 +4,9 @@ GPAW writes down every function at every plane wave and multiplies that matrix, 
 third of the time of an SCF of 60 to 80 atoms. Functions of one kind differ in the phase of their atom's place alone. So here the phases of
 all atoms of a kind, which stay while the atoms do, are multiplied with their coefficients (or with the density), nine columns
 at most, and radial functions and spherical harmonics come in once for a kind. The same sums in another order.
+
+Projectors at the Gamma point, which meet hundreds of orbitals at a time, are written down as GPAW does, but once for a geometry and
+not a dozen times in each iteration.
 """
 
 from collections import defaultdict
@@ -13,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-#: Phases are kept, from their second use on, where they take no more than this; MB.
+#: Phases and projectors are kept, from their second use on, where they take no more than this; MB.
 KEPT_MB = 1000
 #: Plane waves taken at a time.
 BLOCK = 5000
@@ -31,10 +34,10 @@ class Kind(NamedTuple):
 
 @cache
 def install() -> dict[str, Callable[..., Any]]:
-    """Have GPAW sum this way, in this process; returns its own way: `add`, `integrate` and `derivative`."""
+    """Have GPAW sum this way, in this process; returns its own way: `add`, `integrate`, `derivative` and `expand`."""
     from gpaw.core.pwacf import PWLFC
 
-    theirs = {ours.__name__: getattr(PWLFC, ours.__name__) for ours in (add, integrate, derivative)}
+    theirs = {name: getattr(PWLFC, name) for name in ("add", "integrate", "derivative", "expand")}
 
     def either(ours: Callable[..., Any]) -> Callable[..., Any]:
         def chosen(self: Any, a_xG: Any, *more: Any, **named: Any) -> Any:
@@ -45,7 +48,33 @@ def install() -> dict[str, Callable[..., Any]]:
 
     for ours in (add, integrate, derivative):
         setattr(PWLFC, ours.__name__, either(ours))
+
+    def expand(self: Any, G1: int = 0, G2: int | None = None, cc: bool = False) -> np.ndarray:
+        return kept_blocks(self, theirs["expand"], slice(G1, len(self.Y_GL) if G2 is None else G2), cc)
+
+    PWLFC.expand = expand  # type: ignore[method-assign]
     return theirs
+
+
+def kept_blocks(collection: Any, expand: Callable[..., Any], part: slice, cc: bool) -> np.ndarray:
+    """The functions of a collection at some plane waves; kept, where all of them fit, until atoms move.
+
+    The first row is given back as it was: GPAW halves it in place where all other plane waves stand for a pair.
+    """
+    projectors = collection.real and not collection.save_memory
+    if not projectors or 16e-6 * len(collection.Y_GL) * collection.nI > KEPT_MB:
+        return np.asarray(expand(collection, part.start, part.stop, cc))
+    if getattr(collection, "blocks_at", None) is not collection.pos_av:  # atoms moved
+        collection.blocks_at, collection.blocks_kept = collection.pos_av, {}
+    kept, key = collection.blocks_kept, (part.start, part.stop, cc)
+    if kept.get(key) is None:
+        found = np.asarray(expand(collection, part.start, part.stop, cc))
+        kept[key] = (found, found[0].copy()) if key in kept else None
+        return found
+    block: np.ndarray
+    block, first = kept[key]
+    block[0] = first
+    return block
 
 
 def add(collection: Any, a_xG: np.ndarray, c_axi: Any = 1.0, q: Any = None) -> None:

@@ -42,9 +42,10 @@ VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
 MEMORY, WILD, ABSURD = 30, 5.0, 50.0
 #: A step whose longest move is shorter leads nowhere, Angstrom.
 NOWHERE = 1e-4
-#: Steps on the sum of guide and correction, and the share of the wanted force to which they converge.
+#: Steps on the sum of guide and correction, and the share of the wanted force to which they converge: on flat ground less
+#: takes longer steps than the correction is good for.
 INNER_STEPS = 30
-INNER_SHARE = 0.3
+INNER_SHARE = 0.7
 
 
 @dataclass(frozen=True, eq=False)
