@@ -94,9 +94,12 @@ def guided(toy: bool, folder: Path) -> dict[str, float]:
 
 
 def step(name: str, atoms: Any, settings: dict[str, Any], folder: Path) -> Any:
+    """A step as a job runs it."""
+    from crosstalk import machine
     from crosstalk.spec import Spec
     from crosstalk.steps import STEPS, Input, function
 
+    machine.keep_freed_memory()
     folder.mkdir(exist_ok=True)
     spec = Spec(name, "gpaw", settings, {"geometry": "0"}, STEPS[name].revision)
     return function(spec)(spec, {"geometry": Input(None, [atoms])}, folder)  # type: ignore[arg-type]
