@@ -98,6 +98,26 @@ def test_a_row_is_the_change_of_the_adsorption_energy_of_the_lowest_pose(row):
     assert found["status"] == "ok"
 
 
+def test_in_a_wider_cell_the_change_is_that_of_the_interaction(plan, tmp_path):
+    """What it costs to displace a slab in a cell where it does not relax around that is no adsorption: the campaign's deformation, 0.3 eV, stands."""
+    entry, store = next(e for e in plan.table("convergence") if e.subject["setting"] == "repeat"), Store(tmp_path)
+    energies = {"slab": -20.0, "slab in place": -19.5, "molecule": -5.0, "pose": -25.41,
+                "campaign's slab": -10.0, "campaign's slab in place": -9.7, "campaign's molecule": -5.0,
+                "campaign's pose 1": -15.4, "campaign's pose 2": -15.6, "campaign's pose 3": -15.5}  # fmt: skip
+    assert set(energies) == set(entry.specs)
+    own = next(spec for spec in entry.specs.values() if spec is entry.specs["campaign's slab in place"])
+    assert own.settings["part"] == entry.specs["slab in place"].settings["part"] == "slab"
+    for role, spec in entry.specs.items():
+        if role != "slab in place":
+            store.save(spec, Outcome("ok", quantities={"energy_ev": energies[role]}), {"x": "1"}, {})
+    waiting = observables()["convergence"].row(entry, tables.reader(plan, store))
+    assert waiting["status"] == "missing" and waiting["e_ads_change_ev"] is None
+    store.save(entry.specs["slab in place"], Outcome("ok", quantities={"energy_ev": -19.5}), {"x": "1"}, {})
+    found = observables()["convergence"].row(entry, tables.reader(plan, store))
+    assert found["e_ads_change_ev"] == pytest.approx(-0.91 + 0.9) and found["e_ads_ev"] == pytest.approx(-0.61)
+    assert found["status"] == "ok"
+
+
 def test_poses_that_came_to_nothing_are_left_out_and_those_that_are_missing_are_not(row):
     assert row(ENERGIES, pose_1="not_converged")["e_ads_change_ev"] == pytest.approx(-0.03)
     lacking = row(ENERGIES, molecule="not_converged")

@@ -127,10 +127,7 @@ class Adsorption(Observable):
             specs["modes"] = planner.surface_modes(lowest, specs["poses"], settings.geometry.level, place, label)
         if level in settings.decompose:
             for which in ("slab", "molecule"):
-                what = f"{name}: {which} in place"
-                specs[f"{which} in place"] = planner.surface_energy(
-                    lowest, level, place, what, part=which, profiles=settings.profiles or None
-                )
+                specs[f"{which} in place"] = self.in_place(planner, settings, (lowest, place), level, name, which)
                 if isinstance(model, GpawLevel) and model.mode == "lcao":
                     specs[f"{which} with ghosts"] = planner.surface_energy(
                         lowest, level, place, f"{name}: {which} with ghosts", part=which, ghosts=True
@@ -149,6 +146,15 @@ class Adsorption(Observable):
                 functionals = _evaluated_on(level, planner, settings) or None
                 specs[RESETTLED] = planner.surface_energy(settled, level, 0, label, functionals=functionals)
         return specs
+
+    @staticmethod
+    def in_place(
+        planner: "Planner", settings: Settings, lowest: "Structure", level: str, name: str, which: str
+    ) -> "Spec":
+        """The energy of a part ("slab", "molecule") of the lowest pose as it stands there, without the other; `name`: of the whole."""
+        pose, index = lowest
+        profiles = settings.profiles or None
+        return planner.surface_energy(pose, level, index, f"{name}: {which} in place", part=which, profiles=profiles)
 
     def energies(
         self, planner: "Planner", settings: Settings, adsorbate: str, surface: str, level: str

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from crosstalk.planning.surfaces import Structure
 
 REFERENCES = ("slab", "molecule")
+#: The slab as the pose has displaced it, without the molecule.
+IN_PLACE = "slab in place"
 #: Roles of what the campaign itself computes, in rows of other settings.
 CAMPAIGNS = "campaign's "
 OF_LEVEL = ("cutoff_ev", "kpoint_spacing_per_angstrom", "grid_spacing_angstrom")
@@ -65,7 +67,8 @@ class Convergence(Observable):
     sign = (
         "e_ads = E(slab+molecule) - E(slab) - E(molecule), of the lowest pose of the table of adsorption energies, at the geometries of that table. e_ads_change: what it "
         "changes when one setting takes the value given and all others stay the campaign's ('campaign': its own). What the campaign's choice of a setting costs is the "
-        "change at the setting's best value, with the sign reversed."
+        "change at the setting's best value, with the sign reversed. In a wider cell (repeat) the slab is displaced around the molecule as in the pose, and not relaxed where that ends: "
+        "its deformation counts as in the campaign, so that the change is that of the interaction, with the displaced slab as its reference."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
@@ -82,7 +85,11 @@ class Convergence(Observable):
                     base = {CAMPAIGNS + role: spec for role, spec in here.items()}
                     for setting, value, specs in self._scans(planner, settings, stand, adsorbate, surface, level):
                         text = "x".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
-                        yield Entry(self.name, subject | {"setting": setting, "value": text}, (specs or here) | base)
+                        own = dict(base)
+                        if specs and IN_PLACE in specs:
+                            name = f"{adsorbate} on {surface}"
+                            own[CAMPAIGNS + IN_PLACE] = table.in_place(planner, its, lowest, level, name, "slab")
+                        yield Entry(self.name, subject | {"setting": setting, "value": text}, (specs or here) | own)
 
     def _scans(
         self,
@@ -110,7 +117,11 @@ class Convergence(Observable):
                 name = planner.varied_surface(surface, setting, value)
                 what = f"{adsorbate} on {name}"
                 there = planner.transplant(stand["pose"], stand["slab"], stand["molecule"], name, what)
-                yield setting, value, self._energies(planner, there, level, what)
+                specs = self._energies(planner, there, level, what)
+                if setting == "repeat":
+                    pose, index = there["pose"]
+                    specs[IN_PLACE] = planner.surface_energy(pose, level, index, f"{what}: {IN_PLACE}", part="slab")
+                yield setting, value, specs
 
     @staticmethod
     def _energies(planner: "Planner", stand: Mapping[str, "Structure"], level: str, what: str) -> dict[str, Spec]:
@@ -128,6 +139,14 @@ class Convergence(Observable):
             needed |= others
             if here is not None and base is not None:
                 row["e_ads_change_ev"] = here - base
+                if IN_PLACE in records:
+                    strained = [records[prefix + role] for prefix in ("", CAMPAIGNS) for role in (IN_PLACE, "slab")]
+                    needed |= {role: records[role] for role in (IN_PLACE, CAMPAIGNS + IN_PLACE)}
+                    if not all(record.usable for record in strained):
+                        row["e_ads_ev"] = row["e_ads_change_ev"] = None
+                    else:
+                        row["e_ads_change_ev"] -= combine("energy_ev", list(zip((1, -1, -1, 1), strained, strict=True)))
+                        row["e_ads_ev"] = base + row["e_ads_change_ev"]
         elif here is not None:
             row["e_ads_change_ev"] = 0.0
         main = next((role for role in needed if role.startswith("pose") and records[role].usable), "slab")
