@@ -1,6 +1,7 @@
 """One setting at a time: the plan of a scan, its rows."""
 
 import pytest
+from ase.build import molecule
 
 from crosstalk.config import load
 from crosstalk.observables.base import observables
@@ -107,12 +108,19 @@ def test_in_a_wider_cell_the_change_is_that_of_the_interaction(plan, tmp_path):
     assert set(energies) == set(entry.specs)
     own = next(spec for spec in entry.specs.values() if spec is entry.specs["campaign's slab in place"])
     assert own.settings["part"] == entry.specs["slab in place"].settings["part"] == "slab"
-    for role, spec in entry.specs.items():
-        if role != "slab in place":
-            store.save(spec, Outcome("ok", quantities={"energy_ev": energies[role]}), {"x": "1"}, {})
+    cells = {
+        role: [molecule("H2O", cell=[9.0 if role.startswith("campaign") else 18.0, 9.0, 24.0])] for role in energies
+    }
+
+    def save(role):
+        outcome = Outcome("ok", quantities={"energy_ev": energies[role]}, structures=cells[role])
+        store.save(entry.specs[role], outcome, {"x": "1"}, {})
+
+    for role in set(energies) - {"slab in place"}:
+        save(role)
     waiting = observables()["convergence"].row(entry, tables.reader(plan, store))
     assert waiting["status"] == "missing" and waiting["e_ads_change_ev"] is None
-    store.save(entry.specs["slab in place"], Outcome("ok", quantities={"energy_ev": -19.5}), {"x": "1"}, {})
+    save("slab in place")
     found = observables()["convergence"].row(entry, tables.reader(plan, store))
     assert found["e_ads_change_ev"] == pytest.approx(-0.91 + 0.9) and found["e_ads_ev"] == pytest.approx(-0.61)
     assert found["status"] == "ok"

@@ -140,17 +140,20 @@ class Convergence(Observable):
             if here is not None and base is not None:
                 row["e_ads_change_ev"] = here - base
                 if IN_PLACE in records:
-                    strained = [records[prefix + role] for prefix in ("", CAMPAIGNS) for role in (IN_PLACE, "slab")]
                     needed |= {role: records[role] for role in (IN_PLACE, CAMPAIGNS + IN_PLACE)}
-                    if not all(record.usable for record in strained):
-                        row["e_ads_ev"] = row["e_ads_change_ev"] = None
-                    else:
-                        row["e_ads_change_ev"] -= combine("energy_ev", list(zip((1, -1, -1, 1), strained, strict=True)))
-                        row["e_ads_ev"] = base + row["e_ads_change_ev"]
+                    wide, own = (self._strain(records, prefix) for prefix in ("", CAMPAIGNS))
+                    change = None if wide is None or own is None else here - base - wide + own
+                    row |= {"e_ads_ev": None if change is None else base + change, "e_ads_change_ev": change}
         elif here is not None:
             row["e_ads_change_ev"] = 0.0
         main = next((role for role in needed if role.startswith("pose") and records[role].usable), "slab")
         return close(row, self.columns, needed, main)
+
+    @staticmethod
+    def _strain(records: Mapping[str, Record], prefix: str) -> float | None:
+        """What the pose's displacements cost the bare slab, eV; None where a record lacks."""
+        placed, slab = (records[prefix + role] for role in (IN_PLACE, "slab"))
+        return combine("energy_ev", [(1, placed), (-1, slab)]) if placed.usable and slab.usable else None
 
     @staticmethod
     def _bound(records: Mapping[str, Record], prefix: str) -> tuple[float | None, dict[str, Record]]:
