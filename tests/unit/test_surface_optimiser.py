@@ -417,6 +417,22 @@ def test_a_guide_that_has_fallen_without_end_is_given_back():
     assert 2 <= len(points) <= 3
 
 
+def test_a_model_that_is_content_where_the_measurement_is_not_is_asked_for_more(monkeypatch):
+    """It takes some of a gradient for noise, and may see less than 0.7 of the wanted force where more than all of it is left."""
+
+    def surface(x):
+        return 0.5 * float(x @ x), x
+
+    def content(model, start, curved, radius, tolerance, *more):
+        return start if tolerance > 5e-3 else closer(model, start, curved, radius, tolerance, *more)
+
+    closer = optimiser.nearby_minimum
+    monkeypatch.setattr(optimiser, "nearby_minimum", content)
+    start = optimiser.Point(np.ones(3), *surface(np.ones(3)))
+    points = optimiser.descend(surface, lambda _: surface, lambda _: (None, np.eye(3)), [start], longest, 0.01, 20)
+    assert longest(points[-1].x, points[-1].gradient) <= 0.01
+
+
 def test_the_next_guide_goes_on_where_one_leads_nowhere(tmp_path, monkeypatch):
     asked = []
 
@@ -426,7 +442,7 @@ def test_the_next_guide_goes_on_where_one_leads_nowhere(tmp_path, monkeypatch):
 
         def surface(x):
             seen.append(0)
-            return (np.inf, np.zeros_like(x)) if begun == 0 and len(seen) > 60 else springs(x)
+            return (np.inf, np.zeros_like(x)) if begun == 0 and len(seen) > 30 else springs(x)
 
         seen: list[int] = []
         return surface

@@ -42,10 +42,10 @@ VALUE_NOISE, GRADIENT_NOISE = 0.02, 5e-4
 MEMORY, WILD, ABSURD = 30, 5.0, 50.0
 #: A step whose longest move is shorter leads nowhere, Angstrom.
 NOWHERE = 1e-4
-#: Steps on the sum of guide and correction, and the share of the wanted force to which they converge: on flat ground less
-#: takes longer steps than the correction is good for.
+#: Steps on the sum of guide and correction, and the shares of the wanted force to which they converge: on flat ground less
+#: takes longer steps than the correction is good for. The next one where the model has that already and the measurement has not.
 INNER_STEPS = 30
-INNER_SHARE = 0.7
+INNER_SHARES = (0.7, 0.2, 0.05)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +161,11 @@ def descend(
         model = corrected(
             _sane(cheaply, level), internal, [points[k] for k in near], [cheap[k] for k in near], _units(hessian)
         )
-        x = nearby_minimum(model, here.x, curved, radius, INNER_SHARE * fmax, left, allowed)
-        if longest(x - here.x) < NOWHERE:
+        for share in INNER_SHARES:
+            x = nearby_minimum(model, here.x, curved, radius, share * fmax, left, allowed)
+            if longest(x - here.x) >= NOWHERE:
+                break
+        else:
             break
         points.append(Point(x, *measure(x)))
     return points
