@@ -1,5 +1,6 @@
 """Cells relaxed with GPAW on two atoms of silicon; everything about restarts, symmetry and pressures without an SCF."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,24 @@ def test_a_wrong_stress_is_found_and_the_cell_is_that_of_the_energies(tmp_path: 
     again, _, total = gpaw_bulk.by_energies(tetragonal(), calcs, None, LIMITS, 0.01, tmp_path)  # type: ignore[arg-type]
     assert total == steps, "a finished part is not computed again"
     assert again.cell.cellpar() == pytest.approx(final.cell.cellpar(), abs=1e-8)
+
+
+def test_energies_of_strained_cells_are_kept_through_a_kill(tmp_path: Path) -> None:
+    asked: list[Atoms] = []
+
+    def counted(atoms: Atoms) -> float:
+        asked.append(atoms)
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+        return energy(atoms)
+
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            found = gpaw_bulk.stress_from_energies(
+                tetragonal(), gpaw_bulk.noted(counted, tmp_path / "energies.json"), 0.01
+            )
+    assert len(asked) == 6 + 3, "two strains of four cells; five energies outlived the kill"
+    assert found == pytest.approx(gpaw_bulk.stress_from_energies(tetragonal(), energy, 0.01), abs=1e-12)
 
 
 def test_k_points_along_the_normal_and_a_dipole_layer_are_no_matter_of_pbc_but_of_crystals_and_slabs() -> None:

@@ -7,6 +7,7 @@ then the stress from energies is taken, what is missing is added, the cell is re
 have no slope left is a gate.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -61,8 +62,7 @@ def bulk_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Out
     given = crystals.atoms_of(settings["crystal"])
     start, integers = crystals.primitive(given, tolerance)
 
-    def energy(strained: "Atoms") -> float:
-        return _energy(strained, start, level, folder)[0]
+    energy = noted(lambda strained: _energy(strained, start, level, folder)[0], folder / "energies.json")
 
     def attempt(rung: str) -> tuple["Atoms", np.ndarray, int]:
         calcs = [calculator(start, level, folder, rung), *([dispersion(level)] if level["dispersion"] else [])]
@@ -120,6 +120,21 @@ def _energy(atoms: "Atoms", like: "Atoms", level: Mapping[str, Any], folder: Pat
         return float(with_dispersion(calculator(like, level, folder, rung), level).get_potential_energy(atoms))
 
     return climb(attempt, level["mode"])
+
+
+def noted(energy: Callable[["Atoms"], float], path: Path) -> Callable[["Atoms"], float]:
+    """The same function of structures, which computes none twice: answers are kept in a file, for a killed run to go on."""
+    known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+
+    def remembered(atoms: "Atoms") -> float:
+        what = canonical([np.round(array, 7).tolist() for array in (atoms.cell.array, atoms.positions)])
+        key = hashlib.sha256(what.encode()).hexdigest()[:20]
+        if key not in known:
+            known[key] = energy(atoms)
+            write_atomically(path, canonical(known).encode())
+        return known[key]
+
+    return remembered
 
 
 def strain_left(atoms: "Atoms") -> tuple[float, float]:
