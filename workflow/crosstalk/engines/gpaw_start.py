@@ -1,12 +1,12 @@
 """The orbitals that a plane-wave SCF of GPAW begins with: atomic ones, or those of the geometry before.
 
-**Atomic ones** are brought to plane waves by their Fourier transforms. GPAW lays each orbital out on the grid first and transforms that, which takes 15 s for 200 orbitals of 73 atoms, a tenth of the whole
-SCF. The transforms of atomic functions times their coefficients are one product of matrices, 0.2 s, and the same orbitals
+**Atomic ones** are brought to plane waves by their Fourier transforms. GPAW lays each orbital out on the grid first and transforms
+that, which takes 15 s for 200 orbitals of 73 atoms, a tenth of the whole SCF. The transforms of atomic functions times their coefficients are one product of matrices, 0.2 s, and the same orbitals
 but for what a grid does to them, some 1e-5 (`tests/engines/test_gpaw.py`); an SCF from either ends within 1e-10 eV.
 
 **Those of the geometry before** are made orthonormal again where the atoms have moved. GPAW 26.7 moves their parts near the nuclei along
 and computes the density from what comes of it, which has too many electrons or too few: after a step of 0.3 Angstrom the first
-energy is 60 eV off, and the SCF takes longer than one from nothing (16 iterations instead of 10).
+energy is 60 eV off, and the SCF takes longer (16 iterations) than one from nothing (12) or from orthonormal orbitals (10).
 """
 
 from collections.abc import Callable

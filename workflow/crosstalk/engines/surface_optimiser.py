@@ -152,8 +152,8 @@ def descend(
             guiding, cheap = around, []
         cheaply = partial(within, around)
         cheap += [cheaply(point.x) for point in points[len(cheap) :]]
-        index = points.index(here)
-        level, before = (cheap[k][0] for k in (index, points.index(trust(points[: max(index, 1)])[0])))
+        stood = [here, trust(points[: points.index(here)] or points[:1])[0]]
+        level, before = (cheap[points.index(point)][0] for point in stood)
         if not np.isfinite(level) or level < before - ABSURD:
             break
         tame = [p.energy < here.energy + WILD and abs(c[0] - level) < WILD for p, c in zip(points, cheap, strict=True)]

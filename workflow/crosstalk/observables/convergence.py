@@ -68,7 +68,7 @@ class Convergence(Observable):
         "e_ads = E(slab+molecule) - E(slab) - E(molecule), of the lowest pose of the table of adsorption energies, at the geometries of that table. e_ads_change: what it "
         "changes when one setting takes the value given and all others stay the campaign's ('campaign': its own). What the campaign's choice of a setting costs is the "
         "change at the setting's best value, with the sign reversed. In a wider cell (repeat) the slab is displaced around the molecule as in the pose, and not relaxed where that ends: "
-        "its deformation counts as in the campaign, so that the change is that of the interaction, with the displaced slab as its reference."
+        "its deformation counts as in the campaign, so that the change is that of the interaction, with the displaced slab as its reference, and e_ads the campaign's plus that change."
     )
 
     def entries(self, planner: "Planner", settings: Settings, subjects: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
