@@ -12,6 +12,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.mixing import SumCalculator
 
 from crosstalk.engines import gpaw, gpaw_bulk
+from crosstalk.engines.notes import Notes
 from crosstalk.record import Outcome, Store
 from crosstalk.spec import Spec
 from crosstalk.steps import Input
@@ -115,7 +116,7 @@ def test_energies_of_strained_cells_are_kept_through_a_kill(tmp_path: Path) -> N
     for _ in range(2):
         with contextlib.suppress(KeyboardInterrupt):
             found = gpaw_bulk.stress_from_energies(
-                tetragonal(), gpaw_bulk.noted(counted, tmp_path / "energies.json"), 0.01
+                tetragonal(), gpaw_bulk.noted(counted, Notes(tmp_path / "energies.jsonl")), 0.01
             )
     assert len(asked) == 6 + 3, "two strains of four cells; five energies outlived the kill"
     assert found == pytest.approx(gpaw_bulk.stress_from_energies(tetragonal(), energy, 0.01), abs=1e-12)

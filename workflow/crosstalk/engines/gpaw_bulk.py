@@ -7,7 +7,6 @@ then the stress from energies is taken, what is missing is added, the cell is re
 have no slope left is a gate.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from crosstalk.engines.gpaw import calculator, climb, dispersion
 from crosstalk.engines.gpaw_relax import whole_frames, with_dispersion
+from crosstalk.engines.notes import Notes
 from crosstalk.record import Gate, Outcome, write_atomically
 from crosstalk.spec import canonical
 
@@ -62,7 +62,7 @@ def bulk_relax(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Out
     given = crystals.atoms_of(settings["crystal"])
     start, integers = crystals.primitive(given, tolerance)
 
-    energy = noted(lambda strained: _energy(strained, start, level, folder)[0], folder / "energies.json")
+    energy = noted(lambda strained: _energy(strained, start, level, folder)[0], Notes(folder / "energies.jsonl"))
 
     def attempt(rung: str) -> tuple["Atoms", np.ndarray, int]:
         calcs = [calculator(start, level, folder, rung), *([dispersion(level)] if level["dispersion"] else [])]
@@ -122,19 +122,14 @@ def _energy(atoms: "Atoms", like: "Atoms", level: Mapping[str, Any], folder: Pat
     return climb(attempt, level["mode"])
 
 
-def noted(energy: Callable[["Atoms"], float], path: Path) -> Callable[["Atoms"], float]:
-    """The same function of structures, which computes none twice: answers are kept in a file, for a killed run to go on."""
-    known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+def noted(energy: Callable[["Atoms"], float], notes: Notes) -> Callable[["Atoms"], float]:
+    """The same function of structures, which computes none twice, also after a kill."""
 
-    def remembered(atoms: "Atoms") -> float:
+    def recalled(atoms: "Atoms") -> float:
         what = canonical([np.round(array, 7).tolist() for array in (atoms.cell.array, atoms.positions)])
-        key = hashlib.sha256(what.encode()).hexdigest()[:20]
-        if key not in known:
-            known[key] = energy(atoms)
-            write_atomically(path, canonical(known).encode())
-        return known[key]
+        return float(notes.recall(what, lambda: energy(atoms)))
 
-    return remembered
+    return recalled
 
 
 def strain_left(atoms: "Atoms") -> tuple[float, float]:
