@@ -30,8 +30,9 @@ bulk_relax       crystal {symbols, cell, scaled_positions}, symmetry_angstrom (t
                  {fmax_ev_per_angstrom, max_stress_ev_per_angstrom3, max_steps}, layered (optional, true: distance of layers too).
                  Structure: the crystal in the cell of its file, relaxed within its space group
 crystal_energy   level, index (0), part ("crystal" | "layer", one layer of it alone); input geometry (bulk_relax)
-slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below};
-                 input bulk (optional, bulk_relax: the lattice that the surface's settings leave out)
+slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below},
+                 settled_layers (of the input settled); inputs bulk (optional, bulk_relax: the lattice that the surface's settings leave
+                 out) and settled (optional, slab: the same surface with other layers, relaxed, whose top this one begins with)
 poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fmax_ev_per_angstrom, max_steps, patience (optional:
                  starts in a row that must change none of the lowest poses before the search ends), keep (with a patience: how many
                  these are)}, repeat [n, m], vacuum_angstrom, level (xtb or ase); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the
