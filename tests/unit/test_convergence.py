@@ -37,6 +37,7 @@ def test_each_setting_is_varied_alone(plan):
     thicker = plan.specs[entries[5].specs["pose"].inputs["geometry"]]
     assert thicker.step == "transplant" and plan.specs[thicker.inputs["slab"]].settings["surface"]["layers"] == 3
     assert thicker.inputs["geometry"] == lowest.key and thicker.settings["more_vacuum_angstrom"] == 0.0
+    assert not plan.specs[thicker.inputs["slab"]].inputs, "graphite's atoms are not displaced"
     taller = plan.specs[entries[8].specs["pose"].inputs["geometry"]]
     assert taller.settings["more_vacuum_angstrom"] == 4.0
 
@@ -60,7 +61,11 @@ def test_another_model_of_a_surface_is_relaxed_as_the_surface_itself(config_dir,
     made = make(load(config_dir), "convergence")
     relaxed = [spec for spec in made.specs.values() if spec.step == "slab"]
     assert len(relaxed) == 2, "a wider cell is the same slab, repeated"
-    assert relaxed[0].settings["level"] == relaxed[1].settings["level"], "levels.yaml names this surface"
+    own, thicker = sorted(relaxed, key=lambda spec: spec.settings["surface"]["layers"])
+    assert own.settings["level"] == thicker.settings["level"], "levels.yaml names this surface"
+    assert dict(thicker.inputs) == {"settled": own.key} and thicker.settings["settled_layers"] == 2, (
+        "displaced atoms fall into one of many valleys: a thicker slab begins in that of the thin one"
+    )
 
 
 def test_a_scan_without_adsorption_energies_is_refused_at_the_door(config_dir, edit):

@@ -149,14 +149,15 @@ def continued(relaxed: Atoms, own: Atoms, other: Atoms) -> Atoms:
     if strange:
         text = ", ".join(f"{symbol} with {n}" for symbol, n in sorted(strange))
         raise PhysicsFailure(
-            "surface_changed", f"layers cannot be put into or taken out of the relaxed slab: that leaves {text} neighbours"
+            "surface_changed",
+            f"layers cannot be put into or taken out of the relaxed slab: that leaves {text} neighbours",
         )
     return atoms
 
 
 def coordinations(atoms: Atoms) -> set[tuple[str, int]]:
     """(symbol, number of neighbours) that there are."""
-    i, j = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
+    i = neighbor_list("i", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
     return set(zip(atoms.symbols, np.bincount(i, minlength=len(atoms)).tolist(), strict=True))
 
 
