@@ -68,7 +68,7 @@ class SurfacePlanner(MoleculePlanner):
         if (bulk := getattr(surface, "bulk", None)) is not None:
             assert self.tier.lattices is not None
             inputs["bulk"] = self.bulk(bulk, self.tier.lattices.level)
-        settings = {"surface": built, "relax": relax}
+        settings: dict[str, Any] = {"surface": built, "relax": relax}
         own = self.config.surfaces[self.varied.get(name, name)]
         if level and built.get("rattle_angstrom") and built.get("layers") != (layers := getattr(own, "layers", None)):
             inputs["settled"] = self.slab(self.varied[name])
