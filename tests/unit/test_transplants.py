@@ -235,6 +235,10 @@ def test_a_relaxed_slab_gets_other_layers_between_its_surfaces(count):
     shortest = transplants._apart(moved[middle] - np.median(moved, axis=0), other.cell.array)[0]
     assert shortest.max() < 0.2, "the middle is the crystal"
     assert transplants.coordinations(found) == transplants.coordinations(other)
+    held, z = slabs.frozen(found, 0.0), found.positions[:, 2]
+    assert len(held) == len(own) // 2 and sorted(z)[-len(held) :] == sorted(z[held]), "the upper half stays"
+    below = slabs.frozen(found, 0.2)
+    assert set(below) > set(held) and z.argmin() in below
 
 
 def test_with_its_own_number_of_layers_it_is_the_relaxed_slab():

@@ -32,7 +32,7 @@ bulk_relax       crystal {symbols, cell, scaled_positions}, symmetry_angstrom (t
 crystal_energy   level, index (0), part ("crystal" | "layer", one layer of it alone); input geometry (bulk_relax)
 slab             surface (builder and its parameters), level (null = as built), relax {fmax_ev_per_angstrom, max_steps, freeze_below},
                  settled_layers (of the input settled); inputs bulk (optional, bulk_relax: the lattice that the surface's settings leave
-                 out) and settled (optional, slab: the same surface with other layers, relaxed, whose top this one begins with)
+                 out) and settled (optional, slab: the same surface with other layers, relaxed, whose upper half is kept)
 poses            sampling {n_poses, seed, energy_window_ev, height_angstrom, fmax_ev_per_angstrom, max_steps, patience (optional:
                  starts in a row that must change none of the lowest poses before the search ends), keep (with a patience: how many
                  these are)}, repeat [n, m], vacuum_angstrom, level (xtb or ase); inputs slab, adsorbate. Structures: bare slab in the box, molecule alone in the

@@ -80,7 +80,7 @@ def build(surface: Mapping[str, Any]) -> Atoms:
 def of_spec(spec: "Spec", inputs: Mapping[str, "Input"]) -> Atoms:
     """The slab that a spec of step `slab` describes, before any relaxation; its lattice may be that of a relaxed crystal.
 
-    One that differs from another slab in its number of layers begins with that slab's relaxed surfaces (`transplants.continued`).
+    One that differs from another slab in its number of layers begins with that slab's relaxed surfaces and keeps the upper one (`transplants.continued`).
     """
     surface = spec.settings["surface"]
     if "bulk" in inputs:
@@ -170,8 +170,9 @@ def repeat_to(atoms: Atoms, width_angstrom: float) -> tuple[int, int]:
 
 
 def frozen(atoms: Atoms, fraction: float) -> list[int]:
-    """Slab atoms (tag 0) within that fraction of the slab's thickness from its lower side; none for 0."""
+    """Slab atoms (tag 0) within that fraction of the slab's thickness from its lower side (none for 0), and what the structure holds itself."""
     ours, z = np.flatnonzero(atoms.get_tags() == 0), atoms.positions[:, 2]
-    if not len(ours) or fraction == 0:
-        return []
-    return [int(i) for i in ours if z[i] <= z[ours].min() + fraction * np.ptp(z[ours]) + 1e-6]
+    held = {int(i) for constraint in atoms.constraints for i in constraint.get_indices()}
+    if len(ours) and fraction > 0:
+        held |= {int(i) for i in ours if z[i] <= z[ours].min() + fraction * np.ptp(z[ours]) + 1e-6}
+    return sorted(held)

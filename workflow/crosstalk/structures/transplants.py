@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
+from ase.constraints import FixAtoms
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from crosstalk.errors import PhysicsFailure
@@ -120,9 +121,10 @@ def continued(relaxed: Atoms, own: Atoms, other: Atoms) -> Atoms:
 
     own    the slab as it was cut from its crystal, saturated but else unchanged; other: cut with the other number of layers
 
-    A slab that is relaxed from displaced atoms falls into one of several valleys; what continues it stays in its own. Atoms of the other
-    slab are displaced as their twins counted from above, and those counted from below, were by the relaxation: the nearer a twin is to
-    that surface the more it counts, from its middle on all, beyond the other surface nothing, and what is then left the crystal.
+    A slab that is relaxed from displaced atoms falls into one of several valleys, a thicker one into another. So atoms of the other slab
+    are displaced as their twins counted from above, and those counted from below, were by the relaxation: the nearer a twin is to that
+    surface the more it counts, from its middle on all, beyond the other surface nothing, and what is then left the crystal. Twins
+    of the upper half carry a constraint that holds them there: the two slabs share their surface, whatever is below relaxes to.
     Raises PhysicsFailure ("surface_changed") when the two cuts do not share their top or their bottom, and when atoms end with other
     coordination numbers than there are in the two slabs: then the relaxed one has no middle that is still the crystal.
     """
@@ -145,6 +147,7 @@ def continued(relaxed: Atoms, own: Atoms, other: Atoms) -> Atoms:
     lower, upper = below[:, 2] < middle, above[:, 2] >= middle
     symbols = [*np.array(other.symbols)[~gone], *extra[lower], *extra[upper]]
     atoms = finish(symbols, np.vstack([positions[~gone], below[lower], above[upper]]), other.cell.array[:2])
+    atoms.set_constraint(FixAtoms(np.flatnonzero(trusts[0][~gone] == 1)))
     strange = coordinations(atoms) - coordinations(relaxed) - coordinations(other)
     if strange:
         text = ", ".join(f"{symbol} with {n}" for symbol, n in sorted(strange))
