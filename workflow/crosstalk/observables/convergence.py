@@ -27,6 +27,8 @@ CAMPAIGNS = "campaign's "
 OF_LEVEL = ("cutoff_ev", "kpoint_spacing_per_angstrom", "grid_spacing_angstrom")
 SPACINGS = ("kpoint_spacing_per_angstrom", "grid_spacing_angstrom")
 OF_SURFACE = ("layers", "repeat", "vacuum_angstrom")
+#: Settings whose other values leave a seam, where what the pose has displaced ends.
+SEAMED = ("layers", "repeat")
 
 
 #: What a campaign's settings may cost, one by one and together, meV.
@@ -67,7 +69,7 @@ class Convergence(Observable):
     sign = (
         "e_ads = E(slab+molecule) - E(slab) - E(molecule), of the lowest pose of the table of adsorption energies, at the geometries of that table. e_ads_change: what it "
         "changes when one setting takes the value given and all others stay the campaign's ('campaign': its own). What the campaign's choice of a setting costs is the "
-        "change at the setting's best value, with the sign reversed. In a wider cell (repeat) the slab is displaced around the molecule as in the pose, and not relaxed where that ends: "
+        "change at the setting's best value, with the sign reversed. In a wider cell (repeat) and with other layers the slab is displaced around the molecule as in the pose, and not relaxed where that ends: "
         "its deformation counts as in the campaign, so that the change is that of the interaction, with the displaced slab as its reference, and e_ads the campaign's plus that change."
     )
 
@@ -118,7 +120,7 @@ class Convergence(Observable):
                 what = f"{adsorbate} on {name}"
                 there = planner.transplant(stand["pose"], stand["slab"], stand["molecule"], name, what)
                 specs = self._energies(planner, there, level, what)
-                if setting == "repeat":
+                if setting in SEAMED:
                     pose, index = there["pose"]
                     specs[IN_PLACE] = planner.surface_energy(pose, level, index, f"{what}: {IN_PLACE}", part="slab")
                 yield setting, value, specs
