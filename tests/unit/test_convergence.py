@@ -104,9 +104,11 @@ def test_a_row_is_the_change_of_the_adsorption_energy_of_the_lowest_pose(row):
     assert found["status"] == "ok"
 
 
-def test_in_a_wider_cell_the_change_is_that_of_the_interaction(plan, tmp_path):
-    """What it costs to displace a slab in a cell where it does not relax around that is no adsorption: the campaign's deformation, 0.3 eV, stands."""
-    entry, store = next(e for e in plan.table("convergence") if e.subject["setting"] == "repeat"), Store(tmp_path)
+@pytest.mark.parametrize(("setting", "value"), [("repeat", "5x4"), ("layers", "3")])
+def test_where_the_displaced_slab_ends_in_a_seam_the_change_is_that_of_the_interaction(plan, tmp_path, setting, value):
+    """What it costs to displace a slab that does not relax around that is no adsorption: the campaign's deformation, 0.3 eV, stands."""
+    asked = {"setting": setting, "value": value}
+    entry, store = next(e for e in plan.table("convergence") if e.subject.items() >= asked.items()), Store(tmp_path)
     energies = {"slab": -20.0, "slab in place": -19.5, "molecule": -5.0, "pose": -25.41,
                 "campaign's slab": -10.0, "campaign's slab in place": -9.7, "campaign's molecule": -5.0,
                 "campaign's pose 1": -15.4, "campaign's pose 2": -15.6, "campaign's pose 3": -15.5}  # fmt: skip
