@@ -15,7 +15,7 @@ from crosstalk.config import Config
 from crosstalk.config import models as m
 from crosstalk.plan import Plan
 from crosstalk.record import Store
-from crosstalk.reporting import balls, figures, profiles, structures, style
+from crosstalk.reporting import balls, figures, plots, profiles, structures, style
 from crosstalk.units import ev_to_kcal_mol
 
 FRONTIER = [
@@ -256,6 +256,18 @@ def test_a_campaign_without_entries_still_has_all_its_figures(tmp_path):
         "orbitals",
     )
     assert {str(p.relative_to(tmp_path)) for p in paths} == {f"figures/{n}.{k}" for n in names for k in ("svg", "png")}
+
+
+def test_a_scan_goes_from_coarse_to_fine_whatever_was_computed_first():
+    scanned = [("cutoff_ev", "500", 0.0), ("cutoff_ev", "650", 0.001), ("cutoff_ev", "400", -0.014), ("grid_spacing_angstrom", "0.15", 0.002), ("grid_spacing_angstrom", "0.2", 0.004)]  # fmt: skip
+    rows = [
+        {"adsorbate": "A", "surface": "S", "level": "l", "setting": name, "value": value, "e_ads_change_ev": change}
+        for name, value, change in scanned
+    ]
+    cutoff, grid, *_ = plots.convergence(rows).axes
+    assert [label.get_text() for label in cutoff.get_xticklabels()] == ["400", "500", "650"]
+    assert cutoff.lines[0].get_xydata().tolist() == [[0, -14], [1, 0], [2, 1]]
+    assert [label.get_text() for label in grid.get_xticklabels()] == ["0.2", "0.15"]
 
 
 HEIGHTS = np.linspace(0, 20, 101)

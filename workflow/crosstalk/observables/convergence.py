@@ -185,7 +185,7 @@ class Convergence(Observable):
         for (adsorbate, surface, level), settings in scans.items():
             costs, lacking = {}, []
             for setting, its in settings.items():
-                best = max(its, key=lambda row: _fineness(setting, row["value"]))
+                best = max(its, key=lambda row: fineness(setting, row["value"]))
                 if best["e_ads_change_ev"] is None:
                     lacking.append(setting)
                 else:
@@ -226,7 +226,7 @@ class Convergence(Observable):
         return found
 
 
-def _fineness(setting: str, value: str) -> float:
+def fineness(setting: str, value: str) -> float:
     """Larger is nearer to converged."""
     number = float(np.prod([float(part) for part in value.split("x")]))
     return -number if setting in SPACINGS else number

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from crosstalk.observables.base import Row
+from crosstalk.observables.convergence import fineness
 from crosstalk.reporting.style import SERIES, empty, page
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -54,7 +55,7 @@ CONVERGED_MEV = 30.0
 
 
 def convergence(rows: Sequence[Row], warning: str = "") -> Figure:
-    """Change of the adsorption energy with each setting, one panel for each, a line for each adsorbate, surface and level."""
+    """Change of the adsorption energy with each setting, one panel for each, coarse to fine; a line for each adsorbate, surface and level."""
     title = "What the settings cost: change of the adsorption energy"
     shown = [row for row in rows if row.get("e_ads_change_ev") is not None and row["setting"] in SETTINGS]
     if not shown:
@@ -66,9 +67,10 @@ def convergence(rows: Sequence[Row], warning: str = "") -> Figure:
     figure = page(0.9 + 1.9 * lines + 0.2 * len(systems), title, warning)
     panels = np.ravel(figure.subplots(lines, columns, sharey=True))
     for axes, name in zip(panels, settings, strict=False):
-        values = list(dict.fromkeys(row["value"] for row in shown if row["setting"] == name))
+        varied = sorted((r for r in shown if r["setting"] == name), key=lambda row: fineness(name, row["value"]))
+        values = list(dict.fromkeys(row["value"] for row in varied))
         for k, system in enumerate(systems):
-            its = [r for r in shown if r["setting"] == name and (r["adsorbate"], r["surface"], r["level"]) == system]
+            its = [row for row in varied if (row["adsorbate"], row["surface"], row["level"]) == system]
             places = [values.index(row["value"]) for row in its]
             heights = [1000 * row["e_ads_change_ev"] for row in its]
             style: Any = {"color": SERIES[k % len(SERIES)][0], "marker": MARKERS[k % len(MARKERS)], "ms": 4, "lw": 1}
