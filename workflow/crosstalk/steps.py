@@ -105,7 +105,17 @@ class Step:
 #: What builds slabs, beside `structures.slabs`.
 _BUILDING = tuple(
     f"structures.{name}"
-    for name in ("frame", "graphite", "cleavage", "dehydroxylation", "valence", "insertion", "crystals")
+    for name in (
+        "frame",
+        "graphite",
+        "cleavage",
+        "dehydroxylation",
+        "valence",
+        "insertion",
+        "crystals",
+        "relayered",
+        "transplants",
+    )
 )
 
 #: How a molecule's self-consistent field is solved, and its forces.

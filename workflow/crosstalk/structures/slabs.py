@@ -25,7 +25,7 @@ from crosstalk.structures.dehydroxylation import dehydroxylated
 from crosstalk.structures.frame import ANGSTROM2_PER_NM2, BOND_FACTOR, VACUUM, area, enlarged, finish, in_box, rattled
 from crosstalk.structures.graphite import graphite_basal, graphite_edge
 from crosstalk.structures.insertion import inserted
-from crosstalk.structures.transplants import continued
+from crosstalk.structures.relayered import relayered
 
 if TYPE_CHECKING:
     from crosstalk.spec import Spec
@@ -80,7 +80,7 @@ def build(surface: Mapping[str, Any]) -> Atoms:
 def of_spec(spec: "Spec", inputs: Mapping[str, "Input"]) -> Atoms:
     """The slab that a spec of step `slab` describes, before any relaxation; its lattice may be that of a relaxed crystal.
 
-    One that differs from another slab in its number of layers begins with that slab's relaxed surfaces and keeps the upper one (`transplants.continued`).
+    One that differs from another slab in its number of layers begins with that slab's relaxed surfaces and keeps the upper one (`relayered`).
     """
     surface = spec.settings["surface"]
     if "bulk" in inputs:
@@ -89,7 +89,7 @@ def of_spec(spec: "Spec", inputs: Mapping[str, "Input"]) -> Atoms:
         return build(surface)
     cut = {key: value for key, value in surface.items() if key not in CHANGES or key == "surface_cell"}
     other = build({**cut, "layers": spec.settings["settled_layers"]})
-    return continued(inputs["settled"].structures[0], other, build(cut))
+    return relayered(inputs["settled"].structures[0], other, build(cut))
 
 
 def slab(spec: "Spec", inputs: Mapping[str, "Input"], folder: Path) -> Outcome:
