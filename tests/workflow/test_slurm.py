@@ -48,6 +48,16 @@ def slurm(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def left_behind() -> bool:
+    """Whether the machine's config is that of a test that was killed, and its daemon is gone."""
+    text = SYSTEM_CONFIG.read_text()
+    found = re.search(r"^SlurmctldPidFile=(.*)$", text, re.MULTILINE)
+    if not text.startswith(CLUSTER.splitlines()[0]) or found is None:
+        return False
+    pid = Path(found[1])
+    return not (pid.exists() and Path("/proc", pid.read_text().strip()).exists())
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for program in ("munged", "slurmctld", "slurmd", "sbatch"):
@@ -55,7 +65,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             pytest.skip(f"no {program} here (Debian: slurm-wlm and munge)")
     if os.geteuid() != 0:
         pytest.skip("only root can start a SLURM")
-    if SYSTEM_CONFIG.exists():
+    if SYSTEM_CONFIG.exists() and not left_behind():
         pytest.skip(f"{SYSTEM_CONFIG} exists: this machine belongs to a cluster")
     folder = tmp_path_factory.mktemp("slurm")
     for name in ("state", "spool"):
