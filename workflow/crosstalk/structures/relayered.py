@@ -3,10 +3,10 @@
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
-from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from crosstalk.errors import PhysicsFailure
-from crosstalk.structures.frame import BOND_FACTOR, finish
+from crosstalk.structures import valence
+from crosstalk.structures.frame import finish
 from crosstalk.structures.transplants import SAME_TOP, offset, shortest
 
 
@@ -35,7 +35,7 @@ def relayered(relaxed: Atoms, own: Atoms, other: Atoms) -> Atoms:
         trusts.append(np.where(shared & has, np.clip(2 * share[twins], 0, 1), 0.0))
         sums += trusts[-1][:, None] * np.nan_to_num(moved[twins])
     crystal = (1 - np.maximum(*trusts)) ** 2
-    positions = other.positions + sums / np.maximum(sum(trusts) + crystal, 1e-9)[:, None]
+    positions = other.positions + sums / (trusts[0] + trusts[1] + crystal)[:, None]
     middle = (other.positions[:, 2].max() + other.positions[:, 2].min()) / 2
     extra, below, above = np.array(relaxed.symbols)[~kept], at[~kept] + down, at[~kept] + up
     lower, upper = below[:, 2] < middle, above[:, 2] >= middle
@@ -54,8 +54,8 @@ def relayered(relaxed: Atoms, own: Atoms, other: Atoms) -> Atoms:
 
 def coordinations(atoms: Atoms) -> set[tuple[str, int]]:
     """(symbol, number of neighbours) that there are."""
-    i = neighbor_list("i", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
-    return set(zip(atoms.symbols, np.bincount(i, minlength=len(atoms)).tolist(), strict=True))
+    around = valence.neighbours(len(atoms), valence.bonds_of(atoms))
+    return {(symbol, len(own)) for symbol, own in zip(atoms.symbols, around, strict=True)}
 
 
 def _sites(relaxed: Atoms, own: Atoms) -> tuple[np.ndarray, np.ndarray]:
