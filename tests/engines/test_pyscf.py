@@ -348,7 +348,7 @@ def test_a_killed_energy_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     whole = energy(tmp_path / "a", molecule("H2O"))
     cycles, dump = [], scf.climb
 
-    def killed(mf, density, journal, first=scf.RUNGS[0], check=True):
+    def killed(mf, density, journal, first=scf.RUNGS[0], check=True, pairs=None):
         if mf.chkfile is None or not str(mf.chkfile).startswith(str(tmp_path)):
             return dump(mf, density, journal, first)
         mf.max_cycle = 6

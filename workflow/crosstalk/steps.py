@@ -128,6 +128,7 @@ _FIELDS = tuple(
         "stability",
         "device",
         "dual_grid",
+        "diis",
         "grid_orbitals",
         "grid_forces",
         "grid_weights",

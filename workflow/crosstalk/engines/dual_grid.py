@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from crosstalk.engines import grid_orbitals
+from crosstalk.engines.diis import Pairs
 
 COARSE_GRID = 0
 #: References tried before the fine grid is iterated itself.
@@ -120,11 +121,12 @@ def corrected(coarse: Any, extra: Addition) -> Any:
 def converge(
     fine: Any,
     density: np.ndarray,
-    iterate: Callable[[Any, np.ndarray, bool], None],
+    iterate: Callable[[Any, np.ndarray, bool, Pairs], None],
     empty_levels: bool = True,
     borrowed: Addition | None = None,
 ) -> Addition | None:
-    """Converge `fine` from `density`; `iterate(field, density, last)` converges a field, which may be the `last` one. The last reference
+    """Converge `fine` from `density`; `iterate(field, density, last, pairs)` converges a field, which may be the `last` one, and
+    may learn from the `pairs` of those before. The last reference
     when it worked.
 
     The result (e_tot, mo_energy, mo_coeff, mo_occ, converged) is written into `fine`. empty_levels: whether the energies of
@@ -134,10 +136,10 @@ def converge(
     coarse = on_coarse_grid(fine)
     same = min(SAME_POTENTIAL, fine.conv_tol_grad or np.inf)
     extra = borrowed or addition(fine, coarse, density, whole=empty_levels)
-    error, moved = np.inf, np.inf
+    error, moved, pairs = np.inf, np.inf, Pairs(fine.diis_space)
     for number in range(MAX_REFERENCES):
         mf = corrected(coarse, extra)
-        iterate(mf, density, number > 0)  # of the first one it is not known how far its reference is off
+        iterate(mf, density, number > 0, pairs)  # of the first one it is not known how far its reference is off
         if not mf.converged:
             return None
         density = mf.make_rdm1()
@@ -148,7 +150,9 @@ def converge(
             before, extra = extra, addition(fine, coarse, density, whole=empty_levels)
             # of another geometry only the potential counts: what the next reference leaves is of second order in its change
             error = extra.energy - before.at(density) if own else 0.0
-            moved = _largest(extra.potential - before.potential, density)
+            change = extra.potential - before.potential
+            moved = _largest(change, density)
+            pairs.shift(change, extra.energy - before.at(density))
         if own and abs(error) < fine.conv_tol and moved < same:
             fine.converged, fine.e_tot = True, float(mf.e_tot) + error
             fine.mo_energy, fine.mo_coeff, fine.mo_occ = mf.mo_energy, mf.mo_coeff, mf.mo_occ

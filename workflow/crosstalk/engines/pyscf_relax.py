@@ -173,7 +173,7 @@ class Surface:
         if solution is None:
             return problem, None, gates
         if problem.level["stability"]:
-            kind, _ = stability.diagnose(solution.field)
+            kind = stability.diagnose(solution.field).kind
             gates.append(Gate("stable", kind == "none", kind, "none"))
         return problem, solution.field, [*gates, engine.spin_gate(solution.field)]
 

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from crosstalk.engines import device, dual_grid, fields
+from crosstalk.engines.diis import Pairs
 from crosstalk.engines.dual_grid import COARSE_GRID, on_coarse_grid
-from crosstalk.engines.stability import diagnose
+from crosstalk.engines.stability import Verdict, diagnose
 from crosstalk.errors import PhysicsFailure
 from crosstalk.record import Gate, write_atomically
 
@@ -34,6 +35,8 @@ START = "start_"
 #: Hartree. Wide enough to stop occupied and virtual orbitals from changing places, small enough to converge.
 LEVEL_SHIFT = 0.3
 COARSE_TOLERANCE = 1e-6
+#: Limits of the first field on two grids over those of the last: what its reference leaves is more.
+LOOSER = 100
 #: Cycles of a rung of the cold start. What converges at all does so in 20 or 30; a cation that swings between two holes
 #: (EMC with a range-separated hybrid: from superposed atoms never, from the neutral's orbitals in 18) does not in 100.
 COARSE_CYCLES = 30
@@ -87,6 +90,7 @@ def solve(
     checkpoint, journal = folder / "scf.chk", Journal(folder / "scf.json")
     first = RUNGS[0]
     density, borrowed = carried(nearby, mf) if nearby is not None else (None, None)
+    verdict = None
     if density is not None and RUNGS[-1] in journal.rungs:
         first = RUNGS[-1]  # what a geometry nearby needed
     if density is None:
@@ -94,7 +98,7 @@ def solve(
         if density is not None:
             first = next((rung for rung in reversed(journal.rungs) if rung in RUNGS), first)
         else:
-            density = _coarse_density(mf, level, journal)
+            density, verdict = _coarse_density(mf, level, journal)
     mf.chkfile = str(checkpoint)
     # a device does not tell how near it came, so there the usual limits are kept
     mf.conv_tol_grad = TIGHT if tight and not device.available() else None
@@ -105,7 +109,7 @@ def solve(
     gates = [Gate("scf_converged", True, True, True)]
     if level["stability"]:
         settled = mf.mo_coeff
-        kind = settle(mf, journal)
+        kind = settle(mf, journal, verdict).kind
         reference = reference if mf.mo_coeff is settled else None
         if not mf.converged:
             raise PhysicsFailure("not_converged", "SCF not converged when its instability was followed")
@@ -144,9 +148,11 @@ def _converge(
     """
     change, rungs = [float("nan")], RUNGS[RUNGS.index(first) :]
 
-    def iterate(field: Any, start: np.ndarray, last: bool) -> None:
+    def iterate(field: Any, start: np.ndarray, last: bool, pairs: Pairs) -> None:
         field.max_cycle = min(COARSE_CYCLES, mf.max_cycle)
-        change[0] = climb(field, start, journal, rungs, check=last)
+        if not last:
+            field.conv_tol, field.conv_tol_grad = LOOSER * mf.conv_tol, None
+        change[0] = climb(field, start, journal, rungs, check=last and empty_levels, pairs=pairs)
 
     reference = None
     if device.available():
@@ -179,11 +185,17 @@ def forget(folder: Path) -> None:
 
 
 def climb(
-    mf: Any, density: np.ndarray | None, journal: Journal, rungs: Sequence[str] = RUNGS, check: bool = True
+    mf: Any,
+    density: np.ndarray | None,
+    journal: Journal,
+    rungs: Sequence[str] = RUNGS,
+    check: bool = True,
+    pairs: Pairs | None = None,
 ) -> float:
     """Climb `rungs` until converged. Returns the last change of the energy (hartree).
 
     check: whether PySCF looks at a closed shell once more when it has converged; not worth a cycle where only the density counts.
+    pairs: what a field before learned, and this one adds to.
     """
     change, steepness, fock = [float("nan")], [float("nan")], [np.empty(0)]
     open_shell = mf.istype("UHF")
@@ -191,9 +203,15 @@ def climb(
     def watch(local: dict[str, Any]) -> None:
         change[0], steepness[0] = abs(float(local["e_tot"] - local["last_hf_e"])), float(local["norm_gorb"])
         fock[0] = np.asarray(local.get("fock", ()))
+        if pairs is not None and rung != "second_order":
+            pairs.add(local["dm"], fock[0], local["vhf"])
 
     for rung in rungs:
         journal.add(rung)
+        if pairs is not None:
+            if rung != RUNGS[0]:
+                pairs.forget()
+            pairs.teach(mf, density)
         if rung == "second_order":
             newton(mf, density=mf.get_init_guess() if density is None else density, watch=watch)
         else:
@@ -204,8 +222,8 @@ def climb(
             mf.level_shift, mf.callback = 0.0, None
         # by the usual limits, where a tighter one was wished for
         mf.converged = mf.converged or (change[0] < mf.conv_tol and steepness[0] < mf.conv_tol**0.5)
-        if mf.converged and rung != "second_order" and open_shell and fock[0].size:
-            mf.mo_energy = np.einsum("smi,smn,sni->si", mf.mo_coeff, fock[0], mf.mo_coeff)
+        if mf.converged and rung != "second_order" and not mf.conv_check and fock[0].size:
+            mf.mo_energy = np.einsum("...mi,...mn,...ni->...i", mf.mo_coeff, fock[0], mf.mo_coeff)
         if mf.converged:
             break
         density = mf.make_rdm1()
@@ -229,12 +247,13 @@ def _from_checkpoint(mf: Any, path: Path) -> np.ndarray | None:
     return None
 
 
-def _coarse_density(mf: Any, level: Level, journal: Journal) -> np.ndarray:
-    """Density converged on the bare coarse grid from superposed atoms; of an open shell, with its instabilities followed.
+def _coarse_density(mf: Any, level: Level, journal: Journal) -> tuple[np.ndarray, Verdict | None]:
+    """Density converged on the bare coarse grid from superposed atoms; of an open shell, with its instabilities followed, and
+    what came of that.
 
     Open d shells have many stable solutions, so there the lowest of several guesses is taken, and the journal says which.
     """
-    best: tuple[Any, list[str]] | None = None
+    best: tuple[Any, list[str], Verdict | None] | None = None
     for guess in GUESSES if mf.mol.spin and _has_d_shell(mf.mol) else GUESSES[:1]:
         coarse = on_coarse_grid(mf)
         coarse.chkfile, coarse.conv_tol = None, max(COARSE_TOLERANCE, mf.conv_tol)
@@ -247,16 +266,17 @@ def _coarse_density(mf: Any, level: Level, journal: Journal) -> np.ndarray:
                 found, start = ["guess_closed_shell"], _one_electron_off(coarse, level)
         if not coarse.converged:
             climb(coarse, start, private, check=False)
+        verdict = None
         if level["stability"] and mf.mol.spin and coarse.converged:
-            settle(coarse, private)
+            verdict = settle(coarse, private)
         found += [f"{START}{rung}" for rung in private.rungs if rung in RUNGS[1:]]
         found += [FOLLOWED] if FOLLOWED in private.rungs else []
         if best is None or (coarse.converged and coarse.e_tot < best[0].e_tot - BETTER_GUESS):
-            best = (coarse, found)
+            best = (coarse, found, verdict)
     assert best is not None
     for rung in best[1]:
         journal.add(rung)
-    return best[0].make_rdm1()
+    return best[0].make_rdm1(), best[2]
 
 
 def _one_electron_off(mf: Any, level: Level) -> np.ndarray:
@@ -284,26 +304,28 @@ def _has_d_shell(mol: Any) -> bool:
     return any(n in series for n in numbers for series in TRANSITION_METALS)
 
 
-def settle(mf: Any, journal: Journal) -> str:
+def settle(mf: Any, journal: Journal, before: Verdict | None = None) -> Verdict:
     """Follow internal instabilities of a converged `mf` until there are none; returns what `diagnose` finds at the end.
 
-    A closed shell unstable towards separate spins is reported and never followed: what it leads to is no singlet.
+    A closed shell unstable towards separate spins is reported and never followed: what it leads to is no singlet. before: the
+    verdict on the field that `mf` began with.
     """
     for _ in range(MAX_FOLLOWED):
-        kind, mode = diagnose(mf)
-        if kind != "internal":
-            return kind
+        verdict = diagnose(mf, before)
+        if verdict.kind != "internal":
+            return verdict
+        before = None
         journal.add(FOLLOWED)
         coarse = on_coarse_grid(mf)
-        newton(coarse, _rotated(mf, mode))
+        newton(coarse, _rotated(mf, verdict.mode))
         if mf.grids.level == COARSE_GRID and not mf.do_nlc():
             mf.converged, mf.e_tot = coarse.converged, coarse.e_tot
             mf.mo_energy, mf.mo_coeff, mf.mo_occ = coarse.mo_energy, coarse.mo_coeff, coarse.mo_occ
         else:
             _converge(mf, coarse.make_rdm1(), journal)
         if not mf.converged:
-            return kind
-    return diagnose(mf)[0]
+            return verdict
+    return diagnose(mf)
 
 
 def _rotated(mf: Any, mode: np.ndarray) -> np.ndarray:
