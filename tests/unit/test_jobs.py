@@ -140,11 +140,12 @@ def test_a_published_campaign_teaches_the_cost_of_another(plan, tmp_path):
     assert own.memory_mb(energies[0]) == pytest.approx(2 * MEMORY_MARGIN * energies[0].memory_mb, rel=1e-2)
 
 
-def test_the_plan_foretells_what_the_published_campaign_did_cost():
+@pytest.mark.parametrize(("campaign", "enough"), [("standard", 500), ("models", 200)])
+def test_the_plan_foretells_what_a_published_campaign_did_cost(campaign, enough):
     """Nine tenths of the finished calculations teach, the others are foretold."""
-    plan, store = make(load(ROOT / "config"), "standard"), Store(ROOT / "results" / "none", (ROOT / "results/published/standard",))  # fmt: skip
+    plan, store = make(load(ROOT / "config"), campaign), Store(ROOT / "results" / "none", (ROOT / "results/published" / campaign,))  # fmt: skip
     done = [spec for spec in plan.specs.values() if store.cost(spec)]
-    assert len(done) > 500
+    assert len(done) > enough
     foretold = []
     for fold in range(10):
         experience = Experience.of([spec for i, spec in enumerate(done) if i % 10 != fold], store)

@@ -165,14 +165,6 @@ def search_s(n_atoms: int, starts: int) -> float:
     return 2.0 + starts * 0.03 * n_atoms
 
 
-def poses_s(n_atoms: int, starts: int, steps: int, patience: int = 0) -> float:
-    """CPU seconds of a periodic xTB pose filter with a frozen slab; starts take about a third of their steps.
-
-    With a patience: as if the last of the `starts` had been the last to change a candidate.
-    """
-    return 3.0 + (starts + patience) * steps / 3 * 0.4 * (n_atoms / 45) ** 2
-
-
 #: What a box adds to the slab's thickness: with an adsorbate, and without.
 ADSORBATE_HEIGHT = 6.0
 SLAB_VACUUM = 16.0
@@ -196,6 +188,19 @@ class Box:
         """The box with what structure `index` of a pose search holds: the bare slab, the molecule, or both."""
         slab = 0 if index == 1 and self.n_adsorbate else self.n_slab
         return replace(self, n_slab=slab, n_adsorbate=self.n_adsorbate if index else 0)
+
+
+#: Seconds of a step of the pose filter, for 45 atoms: on an insulator, and on a conductor, whose flat surface (18 searches, of them 8
+#: on graphite) takes fewer iterations and steps.
+POSE_STEP = {False: 0.56, True: 0.11}
+
+
+def poses_s(box: Box, starts: int, steps: int, patience: int = 0) -> float:
+    """CPU seconds of a periodic xTB pose filter with a frozen slab; starts take about a third of their steps.
+
+    With a patience: as if the last of the `starts` had been the last to change a candidate.
+    """
+    return 3.0 + (starts + patience) * steps / 3 * POSE_STEP[box.conductor] * (box.n_atoms / 45) ** 2
 
 
 #: Time of a k-point with complex orbitals over that of the Gamma point alone, whose orbitals are real: 54 and 60 atoms of silica.
@@ -228,10 +233,11 @@ def surface_energy_s(box: Box, level: Mapping[str, Any]) -> float:
     return 10.0 + work * ((level["cutoff_ev"] / 350) ** 1.5 if level["mode"] == "pw" else 0.7)
 
 
-#: Time of a guided relaxation over that of one energy, means of 58: of a slab from where it is built, and in a search of poses of the
-#: bare slab (which is relaxed already), of the molecule alone (0.5 to 8) and of a pose (1 on graphite to 25 with hydrogen bonds).
+#: Time of a guided relaxation over that of one energy: of a slab from where it is built, and in a search of poses of the bare slab
+#: (which is relaxed already), of the molecule alone (0.5 to 8) and of a pose (on oxides 1.5 to 25, 27 of them; on graphite most of
+#: 24 near 2).
 SLAB_RELAXATION = 9.0
-POSE_RELAXATION = (1.0, 2.5, 10.0)
+POSE_RELAXATION = {False: (1.0, 2.5, 10.0), True: (1.0, 2.5, 2.0)}
 #: Gradients of the rigid-body motions of a pose, over one energy.
 MODES = 15.0
 #: Cells that a relaxation of a crystal goes through, those whose energies give the stress included.

@@ -90,7 +90,7 @@ class SurfacePlanner(MoleculePlanner):
         inputs = {"slab": self.slab(surface), "adsorbate": self.relaxed(adsorbate)}
         box = self._box(surface, tuple(place.repeat), len(self.symbols(adsorbate)))
         about = {
-            "cost_s": costs.poses_s(box.n_atoms, tier.n_poses, tier.max_steps, tier.patience or 0),
+            "cost_s": costs.poses_s(box, tier.n_poses, tier.max_steps, tier.patience or 0),
             "memory_mb": 800,
         }
         spec = self.add("poses", tier.level, settings, inputs, label=f"{adsorbate} on {surface}", **about)
@@ -152,7 +152,7 @@ class SurfacePlanner(MoleculePlanner):
         settings = {**relax.model_dump(exclude={"level"}), "index": index, "freeze_below": freeze_below}
         box = self.boxes[poses.key].part(index)
         level = self._level_on(relax.level, box.conductor)
-        about = self._surface_cost(level, box, factor=costs.POSE_RELAXATION[min(index, 2)])
+        about = self._surface_cost(level, box, factor=costs.POSE_RELAXATION[box.conductor][min(index, 2)])
         return self.add(
             "surface_relax", level, settings, {"geometry": poses}, label=f"{label} at {relax.level}", **about
         )
