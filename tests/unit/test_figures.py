@@ -308,3 +308,12 @@ def test_the_potential_has_the_fermi_level_of_conductors_and_edges_of_others():
     assert levels(ALONG) == [-4.5]
     assert levels(ALONG | {"work_function_flag": "mid-gap"}) == [-7.0, -2.0]
     assert "no rows" in words(profiles.potential([{"surface": "S"}]))
+
+
+def test_of_many_adsorption_energies_those_that_wait_are_only_named():
+    waiting = [{**ADSORPTION[0], "adsorbate": "B", "surface": f"s{k}", "e_ads_ev": None, "e_disp_ev": None, "status": "missing"} for k in range(12)]  # fmt: skip
+    figure = figures.adsorption([*ADSORPTION, *waiting])
+    assert [axes.get_title() for axes in figure.axes] == ["A, l"]
+    assert "not computed yet: B on s0, B on s1" in words(figure).replace("\n", " ")
+    assert len(figures.adsorption([*ADSORPTION, *waiting[:2]]).axes) == 2, "a few have their places"
+    assert len(figures.adsorption(waiting).axes) == 1, "and where nothing is there yet all have"

@@ -7,7 +7,7 @@ written out at its place.
 import math
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
     title = "Frontier levels: Kohn-Sham eigenvalues against vacuum (compare within one panel only)"
     if not rows:
         return empty(title, warning)
-    rows, later = _without_missing(rows)
+    rows, later = _without_missing(rows, lambda row: row["species"])
     levels = _unique(rows, "level")
     n_columns = 1 if len(_unique(rows, "species")) > 5 else min(len(levels), 2)
     n_rows = math.ceil(len(levels) / n_columns)
@@ -141,19 +141,24 @@ def frontier(rows: Sequence[Row], warning: str = "") -> Figure:
         _names(lower, [row["species"] for row in here])
         panels[k].supylabel("energy / eV", fontsize=8)
     _level_legend(figure, rows)
+    _name_later(figure, later)
+    return figure
+
+
+def _without_missing(rows: Sequence[Row], name: Callable[[Row], str]) -> tuple[Sequence[Row], list[str]]:
+    """Of many subjects those of which something is computed, and the names of the others; of a few, all."""
+    begun, names = {name(row) for row in rows if row.get("status") != "missing"}, list(dict.fromkeys(map(name, rows)))
+    if len(names) <= CROWDED or not begun:
+        return rows, []
+    return [row for row in rows if name(row) in begun], [subject for subject in names if subject not in begun]
+
+
+def _name_later(figure: Figure, later: Sequence[str]) -> None:
+    """Say above the legend what is not computed yet."""
     if later:
         (legend,) = figure.legends
         words = textwrap.fill(f"not computed yet: {', '.join(later)}", 120)
         legend.set_title(words, FontProperties(size=7, style="italic"))
-    return figure
-
-
-def _without_missing(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
-    """Of many species those of which something is computed, and the names of the others; of a few, all."""
-    begun = {row["species"] for row in rows if row.get("status") != "missing"}
-    if len(_unique(rows, "species")) <= CROWDED or not begun:
-        return rows, []
-    return [r for r in rows if r["species"] in begun], [name for name in _unique(rows, "species") if name not in begun]
 
 
 def _span(rows: Sequence[Row], levels: Sequence[str], column: str) -> float:
@@ -278,6 +283,7 @@ def adsorption(rows: Sequence[Row], warning: str = "") -> Figure:
     title = "Adsorption energies: E(slab+molecule) \u2212 E(slab) \u2212 E(molecule), lowest pose"
     if not rows:
         return empty(title, warning)
+    rows, later = _without_missing(rows, lambda row: f"{row['adsorbate']} on {row['surface']}")
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["adsorbate"], row["level"]), []).append(row)
@@ -296,6 +302,7 @@ def adsorption(rows: Sequence[Row], warning: str = "") -> Figure:
     panels[-1].set_xlabel("adsorption energy / eV   (negative = bound)")
     handles: list[Any] = [Patch(label=name, **_fill(k)) for k, name in enumerate(("total", "dispersion part"))]
     figure.legend(handles=[*handles, *_starred(rows)], loc="outside lower center", ncols=3, frameon=False)
+    _name_later(figure, later)
     return figure
 
 
